@@ -1,0 +1,27 @@
+"""labkit: an interactive lab in which a word is a density, not a point."""
+
+__version__ = "0.1.0"
+
+from labkit.budget import Budget
+from labkit.embeddings import (
+    Embedding,
+    GaussianEmbedding,
+    MixtureEmbedding,
+    NotFittedError,
+    PointEmbedding,
+    StochasticEmbedding,
+    TruncatedEmbedding,
+)
+from labkit.evaluate import compare
+from labkit.folders import CheckpointError
+from labkit.text import Corpus, Tokenizer, Vocabulary, load_corpus
+from labkit.training import TrainingDiverged
+from labkit.view import export_html, plot_comparison, plot_density
+
+load = Embedding.load
+
+__all__ = [
+    "Budget", "CheckpointError", "Corpus", "Embedding", "GaussianEmbedding", "MixtureEmbedding", "NotFittedError",
+    "PointEmbedding", "StochasticEmbedding", "Tokenizer", "TrainingDiverged", "TruncatedEmbedding", "Vocabulary",
+    "compare", "export_html", "load", "load_corpus", "plot_comparison", "plot_density",
+]  # fmt: skip

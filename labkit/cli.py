@@ -1,0 +1,136 @@
+"""python -m labkit demo | train | evaluate | export."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import labkit as lk
+from labkit.demo import run_demo
+from labkit.embeddings.base import REGISTRY
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; user errors become one sentence on standard error and exit status 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError, KeyError, lk.TrainingDiverged) as error:
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"labkit: {message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m labkit", description=lk.__doc__)
+    parser.add_argument("--version", action="version", version=f"labkit {lk.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="demo | train | evaluate | export")
+
+    demo = _command(commands, "demo", _demo, "train on the built-in corpus, compare, write out/bank.html")
+    demo.add_argument("--seeds", type=int, default=1, help="how many seeds, from --seed on (default 1)")
+    demo.add_argument("--steps", type=int, default=None, help="training steps of every model")
+    demo.add_argument("--out", type=Path, default=Path("out"), help="folder of the page (default out)")
+    demo.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+    train = _command(commands, "train", _train, "train a model on your own text")
+    train.add_argument("--corpus", required=True, help="a .txt, .txt.gz, .jsonl, .csv or .tsv file, or a known name")
+    train.add_argument("--model", choices=sorted(REGISTRY), default="StochasticEmbedding")
+    train.add_argument("--dim", type=int, default=None, help="stochastic dimensions (default 2)")
+    train.add_argument("--steps", type=int, default=None, help="default: one pass over the text, at least 3,000")
+    train.add_argument("--batch-size", type=int, default=1024)
+    train.add_argument("--min-count", type=int, default=5, help="drop rarer words (default 5)")
+    train.add_argument("--max-vocabulary", type=int, default=100_000)
+    train.add_argument("--encoding", default="utf-8")
+    train.add_argument("--init", default="spectral", help='"spectral", "none" or a file of word2vec or GloVe vectors')
+    train.add_argument("--save", type=Path, default=Path("runs/model"), help="folder of the model (default runs/model)")
+    train.add_argument("--resume", action="store_true", help="go on where an interrupted training stopped")
+    train.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+    evaluate = _command(commands, "evaluate", _evaluate, "nats, senses and modes of a model on the built-in corpus")
+    evaluate.add_argument("models", nargs="+", type=Path, help="folders of saved models")
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+    export = _command(commands, "export", _export, "a page, or vectors for other tools, from a model")
+    export.add_argument("model", type=Path, help="folder of a saved model")
+    export.add_argument("--words", nargs="*", help="default: the 20 most frequent ones that have a density")
+    export.add_argument("--to", required=True, type=Path,
+                        help="a .html page, a .txt file (word2vec's format), or a folder (Embedding Projector)")  # fmt: skip
+    return parser
+
+
+def _command(commands, name: str, run, text: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text)
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    command.set_defaults(run=run)
+    return command
+
+
+def _demo(options) -> None:
+    report = run_demo(
+        seeds=range(options.seed, options.seed + options.seeds), device=options.device, steps=options.steps,
+        out=options.out, quiet=options.json,
+    )  # fmt: skip
+    if options.json:
+        print(json.dumps(report))
+
+
+def _train(options) -> None:
+    path = Path(options.corpus)
+    reading = {"min_count": options.min_count, "max_size": options.max_vocabulary}
+    if path.exists():
+        corpus = lk.Corpus.load(path, encoding=options.encoding, **reading)
+    elif path.suffix:
+        raise FileNotFoundError(f"there is no file {path}; expected a text file or the name of a corpus")
+    else:
+        corpus = lk.load_corpus(options.corpus, **({} if options.corpus == "senses" else reading))
+    if not options.json:
+        print(corpus)
+    model = REGISTRY[options.model]()
+    settings = {"batch_size": options.batch_size, "seed": options.seed, "device": options.device}
+    settings["init"] = None if options.init == "none" else options.init
+    if options.dim is not None:
+        settings["dim"] = options.dim
+    model.set_params(**settings)
+    model.set_params(steps=options.steps or max(3000, model.steps_per_pass(corpus)))
+    state = options.save.with_name(options.save.name + ".training")
+    model.fit(corpus, progress=not options.json, checkpoint=state, resume=options.resume)
+    model.save(options.save)
+    report = {
+        "model": model.name, "saved": str(options.save), "vocabulary": len(model.vocabulary_),
+        "parameters": model.n_parameters_, "steps": len(model.losses_), "seconds": round(model.seconds_, 2),
+        "nats_per_word": sum(model.losses_[-200:]) / max(1, len(model.losses_[-200:])),
+    }  # fmt: skip
+    print(json.dumps(report) if options.json else f"saved {model.name} to {options.save}")
+
+
+def _evaluate(options) -> None:
+    models = []
+    for folder in options.models:
+        models.append(lk.load(folder).to(lk.training.pick_device(options.device)))
+    table = lk.compare(models)
+    if options.json:
+        rows = table.reset_index().to_dict(orient="records")
+        print(json.dumps({"rows": rows, **table.attrs}))
+    else:
+        print(table.round(4).to_string())
+        print(f"optimum {table.attrs['optimum']:.4f} ± {table.attrs['optimum_stderr']:.4f} nats per context word")
+
+
+def _export(options) -> None:
+    model = lk.load(options.model)
+    words = options.words or [model.words[i] for i in (-model.counts_).argsort(kind="stable")[:20]]
+    for word in words:
+        model.row(word)  # an unknown word is an error before anything is written
+    if options.to.suffix == ".html":
+        options.to.parent.mkdir(parents=True, exist_ok=True)
+        lk.export_html(model, words, options.to)
+    elif options.to.suffix == ".txt":
+        lk.embeddings.write_word2vec(model, options.to, options.words)
+    elif options.to.suffix == "":
+        lk.embeddings.write_projector(model, options.to, options.words)
+    else:
+        raise ValueError(f"cannot tell what to write to {options.to}; expected .html, .txt or a folder's name")
+    print(f"wrote {options.to}")

@@ -1,0 +1,157 @@
+"""The main job, end to end: from plain text to a two-moded *bank*, beside its baselines."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from labkit.embeddings import GaussianEmbedding, MixtureEmbedding, PointEmbedding, StochasticEmbedding
+from labkit.evaluate import (
+    by_known_cues,
+    grammar_windows,
+    handwritten_windows,
+    mode_f1,
+    mode_masses,
+    naive_bayes_ceiling,
+    nats_per_word,
+    optimum,
+    paired_difference,
+    sense_recovery,
+    standard_error,
+    trivial_baselines,
+)
+from labkit.text import load_corpus
+from labkit.view import export_html
+
+MODELS = {"flow": StochasticEmbedding, "gaussian": GaussianEmbedding, "mixture": MixtureEmbedding,
+          "point": PointEmbedding}  # fmt: skip
+SHOWN = ("bank", "spring", "bat", "seal", "pitch", "trunk", "light", "tuesday", "violin")
+CONTEXTS = {
+    "bank": ["we sat on the grassy bank of the river", "the bank raised the interest on my loan"],
+    "spring": ["tulips bloom in spring", "the mattress has a broken spring", "water rose from the spring"],
+}
+PER_WORD = 300  # held-out grammar windows a word
+
+
+def run_demo(
+    seeds: Sequence[int] = (0,), device: str = "auto", steps: int | None = None, out: Path = Path("out"),
+    quiet: bool = False,
+) -> dict:  # fmt: skip
+    """Train, show, compare. The page is written as soon as the flow is trained; the baselines follow.
+
+    Returns:
+        seconds (of the flow's training), modes {word: count}, mode_f1, ari {grammar, handwritten}, nats and stderr
+        {point, gaussian, mixture, flow, optimum} (nats per context word, held out; lower is better), all for the
+        first seed; with several seeds also `seeds`, the same figures for each, and paired differences with their
+        95 % intervals over seeds.
+    """
+    say = (lambda *text: None) if quiet else print
+    started = time.perf_counter()
+    corpus = load_corpus("senses")
+    say(f"{corpus}\nread in {time.perf_counter() - started:.0f} s")
+    runs = []
+    for seed in seeds:
+        fitted, run = {}, {"seed": seed}
+        for name, kind in MODELS.items():
+            settings = {"seed": seed, "device": device} | ({} if steps is None else {"steps": steps})
+            say(f"training {kind.__name__}, seed {seed}")
+            fitted[name] = kind(**settings).fit(corpus, progress=not quiet)
+            if name == "flow":
+                run |= _look_at_senses(fitted["flow"])
+                if seed == seeds[0]:
+                    _show_senses(fitted["flow"], say)
+                    _write_page(fitted, out, None)
+                    say(f"\nwrote {out / 'bank.html'} after {time.perf_counter() - started:.0f} s: open it in a browser\n")
+        run |= _compare(fitted)
+        runs.append(run)
+        if seed == seeds[0]:
+            _write_page(fitted, out, _table(run, fitted))
+            say(_table(run, fitted).round(3).to_string())
+            say(f"\nlower nats are better; wrote {out / 'bank.html'} again, with the baselines beside")
+    report = runs[0] if len(runs) == 1 else runs[0] | {"seeds": runs} | _over_seeds(runs)
+    if len(runs) > 1:
+        _show_seeds(report, say)
+    return report
+
+
+def _look_at_senses(flow) -> dict:
+    drawn, written = grammar_windows(flow.vocabulary_, PER_WORD), handwritten_windows(flow.vocabulary_)
+    on_grammar, on_written = mode_masses(flow, drawn), mode_masses(flow, written)
+    cues = by_known_cues(written, on_written)
+    f1 = mode_f1(drawn, on_grammar)
+    train = handwritten_windows(flow.vocabulary_, "train")
+    ceiling = naive_bayes_ceiling(train, written, len(flow.vocabulary_))
+    return {
+        "seconds": flow.seconds_,
+        "modes": {word: mass.shape[1] for word, mass in on_grammar.items()},
+        "mode_f1": f1["f1"],
+        "mode_precision": f1["precision"],
+        "mode_recall": f1["recall"],
+        "ari": {"grammar": sense_recovery(drawn, on_grammar)[0]["ari"], "handwritten": cues.ari["1+ cues"]},
+        "senses_grammar": sense_recovery(drawn, on_grammar)[0],
+        "senses_handwritten": cues.T.to_dict(),
+        "trivial": trivial_baselines(drawn).T.to_dict(),
+        "naive_bayes": {"ari": float(ceiling.ari.mean()), "accuracy": float(ceiling.accuracy.mean())},
+    }
+
+
+def _compare(fitted: dict) -> dict:
+    windows = grammar_windows(fitted["flow"].vocabulary_, PER_WORD)
+    values = {name: nats_per_word(model, windows) for name, model in fitted.items()}
+    values["optimum"] = optimum(windows)
+    return {
+        "nats": {name: float(v.mean()) for name, v in values.items()},
+        "stderr": {name: standard_error(v) for name, v in values.items()},
+        "paired_stderr": {n: standard_error(v - values["flow"]) for n, v in values.items() if n != "flow"},
+        "parameters": {name: model.n_parameters_ for name, model in fitted.items()},
+        "train_seconds": {name: model.seconds_ for name, model in fitted.items()},
+        "jensen_shannon_bits": {w: fitted["flow"][w].js_divergence() for w in ("bank", "spring", "tuesday")},
+    }
+
+
+def _table(run: dict, fitted: dict) -> pd.DataFrame:
+    rows = {name: {"nats per word": run["nats"][name], "above optimum": run["nats"][name] - run["nats"]["optimum"],
+                   "parameters": model.n_parameters_, "seconds": model.seconds_}
+            for name, model in fitted.items()}  # fmt: skip
+    table = pd.DataFrame(rows).T.sort_values("nats per word")
+    table.index.name = "model"
+    return table.astype({"parameters": int})
+
+
+def _write_page(fitted: dict, out: Path, table: pd.DataFrame | None) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    baselines = [model for name, model in fitted.items() if name != "flow"]
+    export_html(fitted["flow"], list(SHOWN), out / "bank.html", contexts=CONTEXTS, baselines=baselines, table=table)
+
+
+def _show_senses(flow, say) -> None:
+    for word in ("bank", "spring", "tuesday"):
+        modes = flow[word].modes()
+        say(f"\n{word}: {len(modes)} mode{'s' if len(modes) > 1 else ''}")
+        for mode in modes:
+            say(f"  {mode.mass:4.0%}  {', '.join(mode.words[:6])}")
+            say("\n".join(f"        {sentence}" for sentence in mode.sentences[:2]))
+
+
+def _over_seeds(runs: list[dict]) -> dict:
+    nats = {name: np.array([run["nats"][name] for run in runs]) for name in runs[0]["nats"]}
+    return {
+        "ahead_of": {
+            name: dict(zip(("nats", "low", "high"), paired_difference(nats["flow"], nats[name]), strict=True))
+            for name in ("gaussian", "mixture", "point")
+        },
+        "bank_modes": [run["modes"]["bank"] for run in runs],
+    }
+
+
+def _show_seeds(report: dict, say) -> None:
+    runs = report["seeds"]
+    say(f"\n{len(runs)} seeds: modes of bank {report['bank_modes']}")
+    for name in ("mode_f1",):
+        say(f"{name}: " + ", ".join(f"{run[name]:.3f}" for run in runs))
+    for part in ("grammar", "handwritten"):
+        say(f"ARI {part}: " + ", ".join(f"{run['ari'][part]:.3f}" for run in runs))
+    for name, d in report["ahead_of"].items():
+        say(f"flow ahead of {name}: {d['nats']:.4f} nats per context word, 95 % [{d['low']:.4f}, {d['high']:.4f}]")

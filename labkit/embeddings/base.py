@@ -1,0 +1,312 @@
+"""What all embeddings share: estimator habits, vocabulary, fitting, saving."""
+
+import inspect
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from labkit.embeddings.warm import read_vectors, spectral_vectors
+from labkit.folders import CheckpointError, read_folder, write_folder
+from labkit.text import Corpus, Tokenizer, Vocabulary, WindowBatch, Windows, load_corpus
+from labkit.training import pick_device, train
+
+FORMAT = 1  # of saved models
+REGISTRY: dict[str, type["Embedding"]] = {}  # class name -> class, filled as classes are defined
+
+
+class NotFittedError(ValueError, AttributeError):
+    """An embedding was asked for what it learns in `fit`, before `fit`."""
+
+
+class Embedding(nn.Module):
+    """A model of p(c∣w): which words come around a word. `model[word]` is what it makes of the word.
+
+    Hyper-parameters are arguments of `__init__` and nothing else; `fit(corpus)` learns, returns the model, and
+    leaves what it learned in attributes that end in an underscore.
+
+    Attributes after fit:
+        vocabulary_: of the corpus, V words.
+        words_: the words that have a density of their own: all of them, or, where a corpus marks one word in a
+            sentence, the marked ones.
+        counts_: how often each of `words_` was a centre, (len(words_),).
+        losses_, seconds_: nats per context word at each step, and how long training took, warm start included.
+    """
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        REGISTRY[cls.__name__] = cls
+
+    # --- hyper-parameters -------------------------------------------------------------------------------------
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+
+    def get_params(self, deep: bool = True) -> dict:
+        """The hyper-parameters by name, as scikit-learn has it."""
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    def set_params(self, **params) -> "Embedding":
+        """Change hyper-parameters; takes effect at the next fit."""
+        for name, value in params.items():
+            if name not in self._parameter_names():
+                raise ValueError(
+                    f"{type(self).__name__} has no parameter {name!r}; expected one of "
+                    + ", ".join(self._parameter_names())
+                )
+            setattr(self, name, value)
+        return self
+
+    def _remember(self, arguments: dict) -> None:
+        """Store the arguments of `__init__` as they are (scikit-learn's rule); they are checked in `fit`."""
+        for name in self._parameter_names():
+            setattr(self, name, arguments[name])
+
+    def _check(self) -> None:
+        for name in ("dim", "vector_dim", "word_dim", "samples", "steps", "batch_size", "window"):
+            value = getattr(self, name, None)
+            if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
+                raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate is {self.learning_rate!r}; expected a positive number such as 0.005")
+
+    # --- fitting ----------------------------------------------------------------------------------------------
+
+    def fit(
+        self, corpus: Corpus, *, progress: bool = True, checkpoint: str | Path | None = None,
+        resume: bool = False, callback=None,
+    ) -> "Embedding":  # fmt: skip
+        """Learn from a corpus. Ctrl-C stops early and keeps the best state so far.
+
+        Arguments:
+            corpus: a `Corpus`. If it marks a word in each sentence, those are the centres and the sentence is
+                the window; otherwise every word is a centre, with `window` words on each side.
+            progress: show a progress bar.
+            checkpoint: a folder to which the state of training goes every 1,000 steps and at Ctrl-C.
+            resume: go on from there instead of starting.
+            callback: called as callback(steps done, nats per context word) after each step.
+        """
+        self._check()
+        if resume and checkpoint is None:
+            raise ValueError("resume needs the folder to go on from; expected checkpoint='runs/...'")
+        device = pick_device(self.device)
+        started = time.perf_counter()
+        windows = self._windows(corpus)
+        self._prepare(corpus, windows)
+        if not resume:
+            self._warm_start(windows)
+            windows = self._windows(corpus)
+        self.to(device).train()
+        self.losses_ = train(
+            self, windows, self.steps, self.learning_rate, self.seed, progress, checkpoint,
+            resume=resume, callback=callback,
+        )  # fmt: skip
+        self.seconds_ = time.perf_counter() - started
+        return self.eval()
+
+    def steps_per_pass(self, corpus: Corpus) -> int:
+        """How many steps one pass over the corpus takes."""
+        return -(-int(self._windows(corpus).per_epoch) // self.batch_size)
+
+    def _windows(self, corpus: Corpus) -> Windows:
+        if len(corpus.vocabulary) < 2:
+            raise ValueError(
+                f"the corpus has {len(corpus.vocabulary)} distinct words; expected at least 2, since a word is "
+                "learned from other words"
+            )
+        if corpus.targets is not None:
+            return Windows(corpus, whole_sentence=True, subsample=None, targets="marked",
+                           batch_size=self.batch_size, seed=self.seed)  # fmt: skip
+        return Windows(corpus, size=self.window, batch_size=self.batch_size, seed=self.seed)
+
+    def _prepare(self, corpus: Corpus, windows: Windows) -> None:
+        """Vocabulary, counts and fresh weights."""
+        counts = np.bincount(corpus.ids, minlength=len(corpus.vocabulary))
+        centres = counts
+        if corpus.targets is not None:
+            marked = corpus.targets >= 0
+            places = corpus.offsets[:-1][marked] + corpus.targets[marked]
+            centres = np.bincount(corpus.ids[places], minlength=len(corpus.vocabulary))
+        ids = np.flatnonzero(centres)
+        words = [corpus.vocabulary.word(int(i)) for i in ids]
+        self._set_words(corpus.vocabulary, words, centres[ids], counts)
+        self.corpus_, self.corpus_name_, self.tokenizer_ = corpus, corpus.name, corpus.tokenizer
+
+    def _set_words(self, vocabulary: Vocabulary, words: list[str], centre_counts, counts) -> None:
+        self.vocabulary_, self.words_, self.counts_ = vocabulary, list(words), np.asarray(centre_counts)
+        self._row = {word: row for row, word in enumerate(self.words_)}
+        rows = torch.full((len(vocabulary),), -1)
+        rows[[vocabulary[word] for word in self.words_]] = torch.arange(len(self.words_))
+        self.context_counts_ = torch.as_tensor(np.asarray(counts))
+        for name in list(self._modules):
+            delattr(self, name)
+        with torch.random.fork_rng(devices=[]):
+            torch.random.default_generator.manual_seed(int(self.seed))
+            self._build(len(self.words_), self.context_counts_)
+        self.register_buffer("_centre_rows", rows, persistent=False)
+
+    def _build(self, n_words: int, counts: Tensor) -> None:
+        """Make the modules, for `n_words` centres and V = len(counts) context words."""
+        raise NotImplementedError
+
+    def _warm_start(self, windows: Windows) -> None:
+        """Start from co-occurrence ("spectral"), from a text file of vectors (its path), or cold (None)."""
+        if self.init is None:
+            return
+        if self.init == "spectral":
+            vectors = spectral_vectors(windows, self.vector_dim, self.seed)
+            found = np.ones(len(vectors), dtype=bool)
+        else:
+            vectors, found = read_vectors(self.init, self.vocabulary_)
+            if vectors.shape[1] != self.vector_dim:
+                raise ValueError(
+                    f"{self.init} has vectors of {vectors.shape[1]} numbers, and vector_dim is "
+                    f"{self.vector_dim}; expected them equal: set vector_dim={vectors.shape[1]}"
+                )
+            vectors = vectors / vectors[found].std()
+        with torch.no_grad():
+            self._take_vectors(torch.as_tensor(vectors, dtype=torch.float32), torch.as_tensor(found))
+
+    def _take_vectors(self, vectors: Tensor, found: Tensor) -> None:
+        """Put vectors (V, vector_dim) of unit scale into the tables; `found` says which words have one."""
+        raise NotImplementedError
+
+    def loss(self, batch, generator: torch.Generator, share: float) -> tuple[Tensor, Tensor]:
+        """What is minimised and what is reported, nats per context word, for a batch of windows."""
+        raise NotImplementedError
+
+    def _tensors(self, batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Centre rows (B,), contexts (B, M) and mask (B, M) on the model's device."""
+        device = self._centre_rows.device
+        centre = self._centre_rows[torch.as_tensor(batch.centre, device=device)]
+        return centre, torch.as_tensor(batch.context, device=device), torch.as_tensor(batch.mask, device=device)
+
+    # --- words ------------------------------------------------------------------------------------------------
+
+    def _fitted(self) -> None:
+        if not hasattr(self, "words_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit(corpus), or lk.load(folder)")
+
+    def row(self, word: str) -> int:
+        """The row of a word among `words_`; a KeyError with the nearest spellings if it has none."""
+        self._fitted()
+        if word in self._row:
+            return self._row[word]
+        if word in self.vocabulary_:
+            shown = ", ".join(self.words_[:5])
+            raise KeyError(
+                f"{word!r} occurs in this corpus only around other words, and has no density; "
+                f"the {len(self.words_)} words that have one begin with {shown}"
+            )
+        self.vocabulary_[word]  # raises, with the nearest spellings
+        raise KeyError(word)
+
+    def __contains__(self, word) -> bool:
+        return word in getattr(self, "_row", ())
+
+    def __getitem__(self, word: str) -> Distribution:
+        raise NotImplementedError
+
+    @property
+    def words(self) -> list[str]:
+        """The words that have a density."""
+        self._fitted()
+        return self.words_
+
+    @property
+    def name(self) -> str:
+        """The name of the class."""
+        return type(self).__name__
+
+    @property
+    def n_parameters_(self) -> int:
+        """The number of learned numbers."""
+        self._fitted()
+        return sum(p.numel() for p in self.parameters())
+
+    def count_parameters(self, n_words: int, n_vocabulary: int) -> int:
+        """How many learned numbers a model with these settings has for so many centres and context words."""
+        twin = type(self)(**self.get_params())
+        with torch.device("meta"):
+            twin._build(n_words, torch.ones(n_vocabulary))
+        return sum(p.numel() for p in twin.parameters())
+
+    # --- sentences --------------------------------------------------------------------------------------------
+
+    def encode_context(self, context, word: str) -> np.ndarray:
+        """Ids of the known words of a sentence or list of words, `word` itself left out once.
+
+        Raises:
+            ValueError: if none is known, naming the words that were looked for.
+        """
+        self._fitted()
+        tokens = self.tokenizer_(context) if isinstance(context, str) else list(context)
+        if word in tokens:
+            tokens.remove(word)
+        ids = self.vocabulary_.encode(tokens, unknown="skip")
+        if not len(ids):
+            raise ValueError(
+                f"no word of the context is known: got {' '.join(tokens)!r}; expected at least one of the "
+                f"{len(self.vocabulary_):,} words of the vocabulary beside {word!r}"
+            )
+        return ids
+
+    def occurrences(self, word: str, at_most: int = 4000) -> tuple[Corpus, WindowBatch] | None:
+        """The corpus and the windows of a word in it; None if the model was loaded and its corpus is not known.
+
+        Set `model.corpus_ = corpus` to give a loaded model its sentences back.
+        """
+        if getattr(self, "corpus_", None) is None:
+            if self.corpus_name_ is None:
+                return None
+            self.corpus_ = load_corpus(self.corpus_name_)
+        windows = self._windows(self.corpus_).occurrences(word)
+        if len(windows) > at_most:
+            rows = np.random.default_rng(0).permutation(len(windows))[:at_most]
+            windows = WindowBatch(*(field[np.sort(rows)] for field in windows))
+        return self.corpus_, windows
+
+    # --- saving -----------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write a folder: tensors in safetensors, settings, vocabulary and words in JSON. Replaced atomically."""
+        self._fitted()
+        settings = {
+            "format": FORMAT,
+            "class": type(self).__name__,
+            "params": self.get_params(),
+            "tokenizer": self.tokenizer_.to_dict(),
+            "corpus": getattr(self, "corpus_name_", None),
+        }
+        words = {"words": self.words_, "counts": self.counts_.tolist(), "contexts": self.context_counts_.tolist()}
+        parts = {"settings": settings, "vocabulary": self.vocabulary_.to_dict(), "words": words}
+        write_folder(path, self.state_dict(), parts)
+
+    @staticmethod
+    def load(path: str | Path) -> "Embedding":
+        """The model that `save` wrote.
+
+        Raises:
+            FileNotFoundError: no checkpoint there.
+            CheckpointError: a truncated, changed or foreign one.
+        """
+        tensors, parts = read_folder(path)
+        if "settings" not in parts:
+            raise CheckpointError(f"{path} is no saved model (perhaps a state of training); expected model.save's")
+        settings = parts["settings"]
+        if settings["format"] != FORMAT or settings["class"] not in REGISTRY:
+            raise CheckpointError(
+                f"{path} holds a {settings['class']} of format {settings['format']}; this labkit reads format "
+                f"{FORMAT} of {', '.join(sorted(REGISTRY))}"
+            )
+        model = REGISTRY[settings["class"]](**settings["params"])
+        words = parts["words"]
+        vocabulary = Vocabulary.from_dict(parts["vocabulary"])
+        model._set_words(vocabulary, words["words"], words["counts"], words["contexts"])
+        model.load_state_dict(tensors)
+        model.corpus_name_, model.tokenizer_ = settings["corpus"], Tokenizer.from_dict(settings["tokenizer"])
+        return model.eval()

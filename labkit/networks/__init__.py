@@ -1,0 +1,5 @@
+"""Conditioners: the plain networks that flows, dequantisers, encoders and decoders share."""
+
+from labkit.networks.mlp import ContextMLP
+
+__all__ = ["ContextMLP"]

@@ -1,0 +1,198 @@
+"""One visible training loop. It knows of losses, batches and steps, and nothing of words or flows."""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from labkit.folders import read_folder, write_folder
+
+KEEP_EVERY = 200  # steps between looks at whether this is the best state so far
+WARM_UP = 50  # steps over which the learning rate rises
+DECAY_FROM = 0.3  # share of the steps after which it falls to zero
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss became NaN or infinite. The model is left in its last good state."""
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """A torch device: "auto" takes a GPU where there is one.
+
+    Raises:
+        ValueError: for a GPU where there is none, or a name torch does not know.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device is {name!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:0'") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {name!r}, but torch sees no GPU here; expected 'cpu' or 'auto'")
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device is {name!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:0'")
+    return device
+
+
+def learning_rate_factor(progress: float, steps: int) -> float:
+    """Rises over the first steps, stays, then falls linearly to zero; progress in [0, 1)."""
+    rise = min(1.0, (progress * steps + 1) / WARM_UP)
+    return rise * min(1.0, (1 - progress) / (1 - DECAY_FROM))
+
+
+class Optimizers:
+    """Adam for weights; lazy Adam for tables, of which a step touches only the rows it has read."""
+
+    def __init__(self, model: nn.Module, learning_rate: float):
+        tables = [m.weight for m in model.modules() if isinstance(m, nn.Embedding) and m.sparse]
+        in_tables = {id(p) for p in tables}
+        self.weights = [p for p in model.parameters() if id(p) not in in_tables]
+        self.learning_rate = learning_rate
+        self.each = [torch.optim.SparseAdam(tables)] if tables else []
+        self.each += [torch.optim.Adam(self.weights)] if self.weights else []
+
+    def step(self, loss: torch.Tensor, factor: float) -> None:
+        """One step down the gradient of the loss."""
+        for optimizer in self.each:
+            optimizer.zero_grad()
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate * factor
+        loss.backward()
+        if self.weights:
+            nn.utils.clip_grad_norm_(self.weights, 1.0)
+        for optimizer in self.each:
+            optimizer.step()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Every moment and step count as named tensors."""
+        return {
+            f"optimizer.{i}.{number}.{name}": torch.as_tensor(value)
+            for i, optimizer in enumerate(self.each)
+            for number, entry in optimizer.state_dict()["state"].items()
+            for name, value in entry.items()
+        }
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Put back what `state` gave."""
+        for i, optimizer in enumerate(self.each):
+            saved = optimizer.state_dict()
+            saved["state"] = {}
+            for key, value in tensors.items():
+                part, index, number, name = [*key.split(".", 3), "", "", ""][:4]
+                if part == "optimizer" and int(index) == i:
+                    whole = name == "step" and isinstance(optimizer, torch.optim.SparseAdam)
+                    saved["state"].setdefault(int(number), {})[name] = int(value) if whole else value
+            optimizer.load_state_dict(saved)
+
+
+def train(
+    model: nn.Module,
+    batches,
+    steps: int,
+    learning_rate: float,
+    seed: int = 0,
+    progress: bool = True,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 1000,
+    resume: bool = False,
+    callback: Callable[[int, float], None] | None = None,
+) -> list[float]:
+    """Minimise `model.loss(batch, generator, share)`, and return the losses, one for each step.
+
+    Ctrl-C stops and keeps the best state so far. With a `checkpoint` folder all that training depends on is
+    written there, atomically, every so often and at Ctrl-C; `resume` goes on from it, and on one thread ends
+    in the same bits as if it had never stopped.
+
+    Arguments:
+        model: has `loss`, giving a pair: what is minimised and what is reported (both nats per context word);
+            share in [0, 1) is how much of the training is done.
+        batches: has `take(n)`, `state()` and `restore(state)`, and batches with a `mask` of the words in them.
+        steps, learning_rate: of lazy and plain Adam; the rate rises, stays and falls to zero.
+        seed: of all randomness in the loss.
+        callback: called after each step with the number of steps done and the reported figure.
+
+    Raises:
+        TrainingDiverged: if the loss becomes NaN; the model is left in its last good state.
+    """
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    optimizers, losses, best = Optimizers(model, learning_rate), [], _Best(model)
+    if resume:
+        losses = _restore(Path(checkpoint), model, optimizers, batches, generator)
+    bar = tqdm(total=steps, initial=len(losses), disable=not progress, unit="step", dynamic_ncols=True)
+    words, started = 0, time.perf_counter()
+    try:
+        for batch in batches.take(steps - len(losses)):
+            share = len(losses) / steps
+            loss, reported = model.loss(batch, generator, share)
+            figure = reported.item()
+            if not math.isfinite(figure):
+                raise TrainingDiverged(f"the loss became {figure} at step {len(losses):,} of {steps:,}")
+            optimizers.step(loss, learning_rate_factor(share, steps))
+            losses.append(figure)
+            words += int(batch.mask.sum())
+            bar.update()
+            if len(losses) % KEEP_EVERY == 0:
+                best.look(losses)
+                speed = words / (time.perf_counter() - started)
+                bar.set_postfix_str(f"{best.recent:.3f} nats/word, {speed:,.0f} words/s")
+            if checkpoint and len(losses) % checkpoint_every == 0:
+                save_state(checkpoint, model, optimizers, batches, generator, losses)
+            if callback:
+                callback(len(losses), figure)
+    except KeyboardInterrupt:
+        if checkpoint:
+            save_state(checkpoint, model, optimizers, batches, generator, losses)
+        kept = best.put_back()
+        bar.write(f"Stopped at step {len(losses):,} of {steps:,}; kept the best state, of step {kept:,}.")
+    except TrainingDiverged as error:
+        kept = best.put_back()
+        raise TrainingDiverged(
+            f"{error}; the model is back in its last good state, of step {kept:,}. "
+            f"Try a learning rate below {learning_rate:g}."
+        ) from None
+    finally:
+        bar.close()
+    return losses
+
+
+class _Best:
+    """A copy of the weights where the mean of the recent losses was lowest."""
+
+    def __init__(self, model: nn.Module):
+        self.model, self.recent, self.lowest, self.step = model, math.inf, math.inf, 0
+        self.state = {k: v.clone() for k, v in model.state_dict().items()}
+
+    def look(self, losses: list[float]) -> None:
+        self.recent = sum(losses[-KEEP_EVERY:]) / KEEP_EVERY
+        if self.recent < self.lowest and all(p.isfinite().all() for p in self.model.parameters()):
+            self.lowest, self.step = self.recent, len(losses)
+            for name, value in self.model.state_dict().items():
+                self.state[name].copy_(value)
+
+    def put_back(self) -> int:
+        self.model.load_state_dict(self.state)
+        return self.step
+
+
+def save_state(folder, model, optimizers, batches, generator, losses: Iterable[float]) -> None:
+    """Write all that the rest of the training depends on, replacing an older state in one go."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= optimizers.state() | {"generator": generator.get_state()}
+    write_folder(folder, tensors, {"training": {"batches": batches.state(), "losses": list(losses)}})
+
+
+def _restore(folder: Path, model, optimizers, batches, generator) -> list[float]:
+    tensors, parts = read_folder(folder)
+    model.load_state_dict(
+        {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    )
+    optimizers.restore(tensors)
+    generator.set_state(tensors["generator"])
+    batches.restore(parts["training"]["batches"])
+    return parts["training"]["losses"]
