@@ -8,7 +8,9 @@ from pathlib import Path
 
 import labkit as lk
 from labkit.demo import run_demo
-from labkit.embeddings.base import REGISTRY
+from labkit.embeddings.saving import REGISTRY
+from labkit.evaluate.windows import GRAMMAR_SEED
+from labkit.folders import check_place
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,10 +18,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError, KeyError, lk.TrainingDiverged) as error:
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"labkit: {message}", file=sys.stderr)
+    except (ValueError, OSError, KeyError, ImportError, lk.TrainingDiverged) as error:
+        message = error.args[0] if type(error) is KeyError and error.args else error  # str() of a KeyError is quoted
+        print(f"labkit: {' '.join(str(message).split())}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("labkit: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -29,15 +34,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="demo | train | evaluate | export")
 
     demo = _command(commands, "demo", _demo, "train on the built-in corpus, compare, write out/bank.html")
-    demo.add_argument("--seeds", type=int, default=1, help="how many seeds, from --seed on (default 1)")
+    demo.add_argument("--seeds", type=int, metavar="N", default=1, help="how many seeds, from --seed on (default 1)")
     demo.add_argument("--steps", type=int, default=None, help="training steps of every model")
     demo.add_argument("--out", type=Path, default=Path("out"), help="folder of the page (default out)")
     demo.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
     train = _command(commands, "train", _train, "train a model on your own text")
     train.add_argument("--corpus", required=True, help="a .txt, .txt.gz, .jsonl, .csv or .tsv file, or a known name")
-    train.add_argument("--model", choices=sorted(REGISTRY), default="StochasticEmbedding")
-    train.add_argument("--dim", type=int, default=None, help="stochastic dimensions (default 2)")
+    train.add_argument("--model", choices=sorted(REGISTRY), default="StochasticEmbedding", metavar="CLASS",
+                       help=f"one of {', '.join(sorted(REGISTRY))} (default StochasticEmbedding)")  # fmt: skip
+    train.add_argument("--dim", type=int, default=None, help="stochastic dimensions; D of TruncatedEmbedding")
     train.add_argument("--steps", type=int, default=None, help="default: one pass over the text, at least 3,000")
     train.add_argument("--batch-size", type=int, default=1024)
     train.add_argument("--min-count", type=int, default=5, help="drop rarer words (default 5)")
@@ -48,27 +54,33 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", action="store_true", help="go on where an interrupted training stopped")
     train.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
-    evaluate = _command(commands, "evaluate", _evaluate, "nats, senses and modes of a model on the built-in corpus")
+    evaluate = _command(commands, "evaluate", _evaluate, "nats, senses and modes of models on the built-in corpus",
+                        seed_of="of the held-out windows")  # fmt: skip
     evaluate.add_argument("models", nargs="+", type=Path, help="folders of saved models")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
-    export = _command(commands, "export", _export, "a page, or vectors for other tools, from a model")
+    export = _command(commands, "export", _export, "a page, or vectors for other tools, from a model",
+                      seed_of="taken for likeness with the others: nothing in an export is left to chance")  # fmt: skip
     export.add_argument("model", type=Path, help="folder of a saved model")
     export.add_argument("--words", nargs="*", help="default: the 20 most frequent ones that have a density")
-    export.add_argument("--to", required=True, type=Path,
-                        help="a .html page, a .txt file (word2vec's format), or a folder (Embedding Projector)")  # fmt: skip
+    kinds = "a .html page, a .txt file (word2vec's format), or a folder (Embedding Projector)"
+    export.add_argument("--to", required=True, type=Path, help=kinds)
     return parser
 
 
-def _command(commands, name: str, run, text: str) -> argparse.ArgumentParser:
+def _command(
+    commands, name: str, run, text: str, seed_of: str = "of all randomness in training"
+) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text, description=text)
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=int, default=0, help=f"{seed_of} (default 0)")
     command.add_argument("--device", default="auto", help="auto, cpu or cuda")
     command.set_defaults(run=run)
     return command
 
 
 def _demo(options) -> None:
+    if options.seeds < 1:
+        raise ValueError(f"--seeds is {options.seeds}; expected at least 1")
     report = run_demo(
         seeds=range(options.seed, options.seed + options.seeds), device=options.device, steps=options.steps,
         out=options.out, quiet=options.json,
@@ -78,6 +90,9 @@ def _demo(options) -> None:
 
 
 def _train(options) -> None:
+    state = options.save.with_name(options.save.name + ".training")
+    check_place(options.save)
+    check_place(state)
     path = Path(options.corpus)
     reading = {"min_count": options.min_count, "max_size": options.max_vocabulary}
     if path.exists():
@@ -94,8 +109,8 @@ def _train(options) -> None:
     if options.dim is not None:
         settings["dim"] = options.dim
     model.set_params(**settings)
-    model.set_params(steps=options.steps or max(3000, model.steps_per_pass(corpus)))
-    state = options.save.with_name(options.save.name + ".training")
+    steps = max(3000, model.steps_per_pass(corpus)) if options.steps is None else options.steps
+    model.set_params(steps=steps)
     model.fit(corpus, progress=not options.json, checkpoint=state, resume=options.resume)
     model.save(options.save)
     report = {
@@ -110,9 +125,11 @@ def _evaluate(options) -> None:
     models = []
     for folder in options.models:
         models.append(lk.load(folder).to(lk.training.pick_device(options.device)))
-    table = lk.compare(models)
+    table = lk.compare(models, seed=GRAMMAR_SEED + options.seed)
+    table.insert(0, "folder", [str(folder) for folder in options.models])
     if options.json:
         rows = table.reset_index().to_dict(orient="records")
+        rows = [{k: None if v != v else v for k, v in row.items()} for row in rows]  # JSON has no NaN
         print(json.dumps({"rows": rows, **table.attrs}))
     else:
         print(table.round(4).to_string())
@@ -120,7 +137,7 @@ def _evaluate(options) -> None:
 
 
 def _export(options) -> None:
-    model = lk.load(options.model)
+    model = lk.load(options.model).to(lk.training.pick_device(options.device))
     words = options.words or [model.words[i] for i in (-model.counts_).argsort(kind="stable")[:20]]
     for word in words:
         model.row(word)  # an unknown word is an error before anything is written

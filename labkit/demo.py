@@ -23,6 +23,7 @@ from labkit.evaluate import (
     trivial_baselines,
 )
 from labkit.text import load_corpus
+from labkit.text.senses import PER_WORD
 from labkit.view import export_html
 
 MODELS = {"flow": StochasticEmbedding, "gaussian": GaussianEmbedding, "mixture": MixtureEmbedding,
@@ -32,14 +33,22 @@ CONTEXTS = {
     "bank": ["we sat on the grassy bank of the river", "the bank raised the interest on my loan"],
     "spring": ["tulips bloom in spring", "the mattress has a broken spring", "water rose from the spring"],
 }
-PER_WORD = 300  # held-out grammar windows a word
+HELD_OUT = 300  # grammar windows a word
 
 
 def run_demo(
     seeds: Sequence[int] = (0,), device: str = "auto", steps: int | None = None, out: Path = Path("out"),
-    quiet: bool = False,
+    quiet: bool = False, per_word: int = PER_WORD,
 ) -> dict:  # fmt: skip
     """Train, show, compare. The page is written as soon as the flow is trained; the baselines follow.
+
+    Arguments:
+        seeds: train all models anew with each.
+        device: "auto", "cpu" or "cuda".
+        steps: of every model; None for each one's own.
+        out: folder of the page.
+        quiet: print nothing.
+        per_word: grammar sentences a word, in training.
 
     Returns:
         seconds (of the flow's training), modes {word: count}, mode_f1, ari {grammar, handwritten}, nats and stderr
@@ -49,7 +58,7 @@ def run_demo(
     """
     say = (lambda *text: None) if quiet else print
     started = time.perf_counter()
-    corpus = load_corpus("senses")
+    corpus = load_corpus("senses", per_word=per_word)
     say(f"{corpus}\nread in {time.perf_counter() - started:.0f} s")
     runs = []
     for seed in seeds:
@@ -63,7 +72,8 @@ def run_demo(
                 if seed == seeds[0]:
                     _show_senses(fitted["flow"], say)
                     _write_page(fitted, out, None)
-                    say(f"\nwrote {out / 'bank.html'} after {time.perf_counter() - started:.0f} s: open it in a browser\n")
+                    took = time.perf_counter() - started
+                    say(f"\nwrote {out / 'bank.html'} after {took:.0f} s: open it in a browser\n")
         run |= _compare(fitted)
         runs.append(run)
         if seed == seeds[0]:
@@ -77,7 +87,7 @@ def run_demo(
 
 
 def _look_at_senses(flow) -> dict:
-    drawn, written = grammar_windows(flow.vocabulary_, PER_WORD), handwritten_windows(flow.vocabulary_)
+    drawn, written = grammar_windows(flow.vocabulary_, HELD_OUT), handwritten_windows(flow.vocabulary_)
     on_grammar, on_written = mode_masses(flow, drawn), mode_masses(flow, written)
     cues = by_known_cues(written, on_written)
     f1 = mode_f1(drawn, on_grammar)
@@ -98,7 +108,7 @@ def _look_at_senses(flow) -> dict:
 
 
 def _compare(fitted: dict) -> dict:
-    windows = grammar_windows(fitted["flow"].vocabulary_, PER_WORD)
+    windows = grammar_windows(fitted["flow"].vocabulary_, HELD_OUT)
     values = {name: nats_per_word(model, windows) for name, model in fitted.items()}
     values["optimum"] = optimum(windows)
     return {
@@ -149,8 +159,7 @@ def _over_seeds(runs: list[dict]) -> dict:
 def _show_seeds(report: dict, say) -> None:
     runs = report["seeds"]
     say(f"\n{len(runs)} seeds: modes of bank {report['bank_modes']}")
-    for name in ("mode_f1",):
-        say(f"{name}: " + ", ".join(f"{run[name]:.3f}" for run in runs))
+    say("mode_f1: " + ", ".join(f"{run['mode_f1']:.3f}" for run in runs))
     for part in ("grammar", "handwritten"):
         say(f"ARI {part}: " + ", ".join(f"{run['ari'][part]:.3f}" for run in runs))
     for name, d in report["ahead_of"].items():

@@ -1,6 +1,9 @@
 """One visible training loop. It knows of losses, batches and steps, and nothing of words or flows."""
 
 import math
+import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,7 +12,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from labkit.folders import read_folder, write_folder
+from labkit.folders import CheckpointError, read_folder, write_folder
 
 KEEP_EVERY = 200  # steps between looks at whether this is the best state so far
 WARM_UP = 50  # steps over which the learning rate rises
@@ -121,11 +124,12 @@ def train(
     """
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
-    optimizers, losses, best = Optimizers(model, learning_rate), [], _Best(model)
+    optimizers, losses = Optimizers(model, learning_rate), []
     if resume:
         losses = _restore(Path(checkpoint), model, optimizers, batches, generator)
+    best = _Best(model, len(losses))
     bar = tqdm(total=steps, initial=len(losses), disable=not progress, unit="step", dynamic_ncols=True)
-    words, started = 0, time.perf_counter()
+    words, started, ctrl_c = 0, time.perf_counter(), _CtrlC()
     try:
         for batch in batches.take(steps - len(losses)):
             share = len(losses) / steps
@@ -141,36 +145,69 @@ def train(
                 best.look(losses)
                 speed = words / (time.perf_counter() - started)
                 bar.set_postfix_str(f"{best.recent:.3f} nats/word, {speed:,.0f} words/s")
-            if checkpoint and len(losses) % checkpoint_every == 0:
+            if checkpoint and len(losses) % checkpoint_every == 0 and best.is_finite():
                 save_state(checkpoint, model, optimizers, batches, generator, losses)
             if callback:
                 callback(len(losses), figure)
+            ctrl_c.raise_if_pressed()
     except KeyboardInterrupt:
+        best.look(losses)
         if checkpoint:
             save_state(checkpoint, model, optimizers, batches, generator, losses)
         kept = best.put_back()
-        bar.write(f"Stopped at step {len(losses):,} of {steps:,}; kept the best state, of step {kept:,}.")
+        note = f"Stopped at step {len(losses):,} of {steps:,}; kept the best state, of step {kept:,}."
+        bar.write(note, file=sys.stderr)
     except TrainingDiverged as error:
         kept = best.put_back()
+        if checkpoint:  # the moments are spoilt too, so that a resumed training begins with new ones
+            save_state(checkpoint, model, Optimizers(model, learning_rate), batches, generator, losses[:kept])
         raise TrainingDiverged(
             f"{error}; the model is back in its last good state, of step {kept:,}. "
             f"Try a learning rate below {learning_rate:g}."
         ) from None
     finally:
+        ctrl_c.let_go()
         bar.close()
     return losses
+
+
+class _CtrlC:
+    """Holds Ctrl-C back to the end of the step, so that what is kept is whole; a second one acts at once."""
+
+    def __init__(self):
+        self.pressed, self.previous = False, None
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python takes no signals
+            self.previous = signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, number, frame) -> None:
+        if self.pressed:
+            raise KeyboardInterrupt
+        self.pressed = True
+
+    def raise_if_pressed(self) -> None:
+        if self.pressed:
+            raise KeyboardInterrupt
+
+    def let_go(self) -> None:
+        if self.previous is not None:
+            signal.signal(signal.SIGINT, self.previous)
 
 
 class _Best:
     """A copy of the weights where the mean of the recent losses was lowest."""
 
-    def __init__(self, model: nn.Module):
-        self.model, self.recent, self.lowest, self.step = model, math.inf, math.inf, 0
+    def __init__(self, model: nn.Module, step: int):
+        self.model, self.recent, self.lowest, self.step = model, math.inf, math.inf, step
         self.state = {k: v.clone() for k, v in model.state_dict().items()}
 
+    def is_finite(self) -> bool:
+        return all(p.isfinite().all() for p in self.model.parameters())
+
     def look(self, losses: list[float]) -> None:
-        self.recent = sum(losses[-KEEP_EVERY:]) / KEEP_EVERY
-        if self.recent < self.lowest and all(p.isfinite().all() for p in self.model.parameters()):
+        if not losses:
+            return
+        self.recent = sum(losses[-KEEP_EVERY:]) / len(losses[-KEEP_EVERY:])
+        if self.recent < self.lowest and self.is_finite():
             self.lowest, self.step = self.recent, len(losses)
             for name, value in self.model.state_dict().items():
                 self.state[name].copy_(value)
@@ -189,10 +226,20 @@ def save_state(folder, model, optimizers, batches, generator, losses: Iterable[f
 
 def _restore(folder: Path, model, optimizers, batches, generator) -> list[float]:
     tensors, parts = read_folder(folder)
-    model.load_state_dict(
-        {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-    )
+    if "training" not in parts:
+        raise CheckpointError(f"{folder} holds no state of training (perhaps a finished model); cannot resume from it")
+    weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    if {name: value.shape for name, value in weights.items()} != shapes:
+        raise CheckpointError(
+            f"the state in {folder} belongs to another model, other settings or another corpus; "
+            "expected those with which the training began"
+        )
+    try:
+        batches.restore(parts["training"]["batches"])
+        generator.set_state(tensors["generator"])
+    except (ValueError, RuntimeError) as error:  # other windows; a generator of another kind of device
+        raise CheckpointError(f"cannot resume from {folder}: {error}") from error
+    model.load_state_dict(weights)
     optimizers.restore(tensors)
-    generator.set_state(tensors["generator"])
-    batches.restore(parts["training"]["batches"])
     return parts["training"]["losses"]

@@ -1,4 +1,4 @@
-"""Stand-ins for the embeddings of the view room's tests: the contract of a word's density and nothing more."""
+"""Stand-ins for embeddings in the view room's tests: the contract of a word's density, nothing more."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ SENSES = {
                   "willows grew along the bank above the water"],
     },
     "spring": {
-        "season": ["in spring the orchard is white with blossom", "the birds came back with the warm spring rain"],
+        "season": ["in spring the orchard is white with blossom", "the warm spring rain brought birds"],
         "metal": ["the spring of the old clock had snapped", "a coil spring holds the lid of the box open"],
         "water": ["cold water rose from a spring under the rock", "they filled the bottles at the spring"],
     },
@@ -31,9 +31,11 @@ COMPONENTS = {  # the sense of each Gaussian below
     "spring": ["season", "metal", "water"],
     "tuesday": ["day"],
 }
-PLACES = {
-    "bank": ([[-1.5, 0.7], [-0.9, -0.2], [1.5, -0.6]], [[0.45, 0.35], [0.35, 0.5], [0.55, 0.4]], [0.25, 0.15, 0.6]),
-    "spring": ([[-1.4, 1.0], [1.5, 1.1], [0.2, -1.5]], [[0.5, 0.4], [0.4, 0.45], [0.6, 0.35]], [0.45, 0.35, 0.2]),
+PLACES = {  # means, standard deviations, weights
+    "bank": ([[-1.5, 0.7], [-0.9, -0.2], [1.5, -0.6]], [[0.45, 0.35], [0.35, 0.5], [0.55, 0.4]],
+             [0.25, 0.15, 0.6]),
+    "spring": ([[-1.4, 1.0], [1.5, 1.1], [0.2, -1.5]], [[0.5, 0.4], [0.4, 0.45], [0.6, 0.35]],
+               [0.45, 0.35, 0.2]),
     "tuesday": ([[0.3, 0.2]], [[0.6, 0.5]], [1.0]),
 }  # fmt: skip
 

@@ -11,5 +11,6 @@ from labkit.embeddings.word import WordDensity, WordMode
 
 __all__ = [
     "Embedding", "GaussianEmbedding", "MixtureEmbedding", "NotFittedError", "PointEmbedding", "StochasticEmbedding",
-    "TruncatedEmbedding", "WordDensity", "WordMode", "WordPoint", "sense_vectors", "to_keyed_vectors", "write_projector", "write_word2vec",
+    "TruncatedEmbedding", "WordDensity", "WordMode", "WordPoint", "sense_vectors",
+    "to_keyed_vectors", "write_projector", "write_word2vec",
 ]  # fmt: skip

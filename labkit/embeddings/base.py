@@ -1,6 +1,5 @@
-"""What all embeddings share: estimator habits, vocabulary, fitting, saving."""
+"""What all embeddings share: vocabulary, fitting, words and sentences."""
 
-import inspect
 import time
 from pathlib import Path
 
@@ -9,20 +8,19 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from labkit.embeddings.parameters import Parameters
+from labkit.embeddings.saving import REGISTRY, load_model, save_model
 from labkit.embeddings.warm import read_vectors, spectral_vectors
-from labkit.folders import CheckpointError, read_folder, write_folder
+from labkit.folders import CheckpointError
 from labkit.text import Corpus, Tokenizer, Vocabulary, WindowBatch, Windows, load_corpus
 from labkit.training import pick_device, train
-
-FORMAT = 1  # of saved models
-REGISTRY: dict[str, type["Embedding"]] = {}  # class name -> class, filled as classes are defined
 
 
 class NotFittedError(ValueError, AttributeError):
     """An embedding was asked for what it learns in `fit`, before `fit`."""
 
 
-class Embedding(nn.Module):
+class Embedding(Parameters, nn.Module):
     """A model of p(c∣w): which words come around a word. `model[word]` is what it makes of the word.
 
     Hyper-parameters are arguments of `__init__` and nothing else; `fit(corpus)` learns, returns the model, and
@@ -38,41 +36,8 @@ class Embedding(nn.Module):
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        REGISTRY[cls.__name__] = cls
-
-    # --- hyper-parameters -------------------------------------------------------------------------------------
-
-    @classmethod
-    def _parameter_names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
-
-    def get_params(self, deep: bool = True) -> dict:
-        """The hyper-parameters by name, as scikit-learn has it."""
-        return {name: getattr(self, name) for name in self._parameter_names()}
-
-    def set_params(self, **params) -> "Embedding":
-        """Change hyper-parameters; takes effect at the next fit."""
-        for name, value in params.items():
-            if name not in self._parameter_names():
-                raise ValueError(
-                    f"{type(self).__name__} has no parameter {name!r}; expected one of "
-                    + ", ".join(self._parameter_names())
-                )
-            setattr(self, name, value)
-        return self
-
-    def _remember(self, arguments: dict) -> None:
-        """Store the arguments of `__init__` as they are (scikit-learn's rule); they are checked in `fit`."""
-        for name in self._parameter_names():
-            setattr(self, name, arguments[name])
-
-    def _check(self) -> None:
-        for name in ("dim", "vector_dim", "word_dim", "samples", "steps", "batch_size", "window"):
-            value = getattr(self, name, None)
-            if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
-                raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate is {self.learning_rate!r}; expected a positive number such as 0.005")
+        if "__init__" in vars(cls):  # a class without settings of its own is no model
+            REGISTRY[cls.__name__] = cls
 
     # --- fitting ----------------------------------------------------------------------------------------------
 
@@ -89,24 +54,35 @@ class Embedding(nn.Module):
             checkpoint: a folder to which the state of training goes every 1,000 steps and at Ctrl-C.
             resume: go on from there instead of starting.
             callback: called as callback(steps done, nats per context word) after each step.
+
+        Raises:
+            ValueError: for a hyper-parameter out of its range, or a corpus with fewer than two distinct words.
+            TrainingDiverged: if the loss becomes NaN; the model is left in its last good state.
+            FileNotFoundError, CheckpointError: nothing to resume from, or the state of another training.
         """
         self._check()
         if resume and checkpoint is None:
             raise ValueError("resume needs the folder to go on from; expected checkpoint='runs/...'")
         device = pick_device(self.device)
         started = time.perf_counter()
-        windows = self._windows(corpus)
-        self._prepare(corpus, windows)
-        if not resume:
-            self._warm_start(windows)
-            windows = self._windows(corpus)
+        vectors = None if resume else self._first_vectors(corpus)
+        self._prepare(corpus)
+        if vectors is not None:
+            with torch.no_grad():
+                self._take_vectors(*vectors)
         self.to(device).train()
-        self.losses_ = train(
-            self, windows, self.steps, self.learning_rate, self.seed, progress, checkpoint,
-            resume=resume, callback=callback,
-        )  # fmt: skip
-        self.seconds_ = time.perf_counter() - started
-        return self.eval()
+        try:
+            self.losses_ = train(
+                self, self._windows(corpus), self.steps, self.learning_rate, self.seed, progress, checkpoint,
+                resume=resume, callback=callback,
+            )  # fmt: skip
+        except (FileNotFoundError, CheckpointError):
+            del self.words_  # nothing was learned
+            raise
+        finally:
+            self.seconds_ = time.perf_counter() - started
+            self.eval()
+        return self
 
     def steps_per_pass(self, corpus: Corpus) -> int:
         """How many steps one pass over the corpus takes."""
@@ -123,7 +99,7 @@ class Embedding(nn.Module):
                            batch_size=self.batch_size, seed=self.seed)  # fmt: skip
         return Windows(corpus, size=self.window, batch_size=self.batch_size, seed=self.seed)
 
-    def _prepare(self, corpus: Corpus, windows: Windows) -> None:
+    def _prepare(self, corpus: Corpus) -> None:
         """Vocabulary, counts and fresh weights."""
         counts = np.bincount(corpus.ids, minlength=len(corpus.vocabulary))
         centres = counts
@@ -134,42 +110,47 @@ class Embedding(nn.Module):
         ids = np.flatnonzero(centres)
         words = [corpus.vocabulary.word(int(i)) for i in ids]
         self._set_words(corpus.vocabulary, words, centres[ids], counts)
-        self.corpus_, self.corpus_name_, self.tokenizer_ = corpus, corpus.name, corpus.tokenizer
+        cut = corpus.tokenizer
+        self.tokenizer_ = cut if isinstance(cut, Tokenizer) else Tokenizer(False, None, function=cut)
+        self.corpus_, self.corpus_name_ = corpus, corpus.name
 
     def _set_words(self, vocabulary: Vocabulary, words: list[str], centre_counts, counts) -> None:
-        self.vocabulary_, self.words_, self.counts_ = vocabulary, list(words), np.asarray(centre_counts)
-        self._row = {word: row for row, word in enumerate(self.words_)}
-        rows = torch.full((len(vocabulary),), -1)
-        rows[[vocabulary[word] for word in self.words_]] = torch.arange(len(self.words_))
+        vars(self).pop("words_", None)  # not fitted, should the settings turn out to be wrong
         self.context_counts_ = torch.as_tensor(np.asarray(counts))
         for name in list(self._modules):
             delattr(self, name)
         with torch.random.fork_rng(devices=[]):
             torch.random.default_generator.manual_seed(int(self.seed))
-            self._build(len(self.words_), self.context_counts_)
+            self._build(len(words), self.context_counts_)
+        rows = torch.full((len(vocabulary),), -1)
+        rows[[vocabulary[word] for word in words]] = torch.arange(len(words))
         self.register_buffer("_centre_rows", rows, persistent=False)
+        self._row = {word: row for row, word in enumerate(words)}
+        self.vocabulary_, self.words_, self.counts_ = vocabulary, list(words), np.asarray(centre_counts)
 
     def _build(self, n_words: int, counts: Tensor) -> None:
         """Make the modules, for `n_words` centres and V = len(counts) context words."""
         raise NotImplementedError
 
-    def _warm_start(self, windows: Windows) -> None:
-        """Start from co-occurrence ("spectral"), from a text file of vectors (its path), or cold (None)."""
+    def _first_vectors(self, corpus: Corpus) -> tuple[Tensor, Tensor] | None:
+        """Where to start: from co-occurrence ("spectral"), a text file of vectors (its path), or cold (None)."""
+        windows = self._windows(corpus)
         if self.init is None:
-            return
+            return None
         if self.init == "spectral":
             vectors = spectral_vectors(windows, self.vector_dim, self.seed)
             found = np.ones(len(vectors), dtype=bool)
         else:
-            vectors, found = read_vectors(self.init, self.vocabulary_)
+            if not Path(self.init).is_file():
+                raise FileNotFoundError(f"init is {self.init!r}; expected 'spectral', None or a file of vectors")
+            vectors, found = read_vectors(self.init, corpus.vocabulary)
             if vectors.shape[1] != self.vector_dim:
                 raise ValueError(
                     f"{self.init} has vectors of {vectors.shape[1]} numbers, and vector_dim is "
                     f"{self.vector_dim}; expected them equal: set vector_dim={vectors.shape[1]}"
                 )
-            vectors = vectors / vectors[found].std()
-        with torch.no_grad():
-            self._take_vectors(torch.as_tensor(vectors, dtype=torch.float32), torch.as_tensor(found))
+            vectors = vectors / max(vectors[found].std(), 1e-12)
+        return torch.as_tensor(vectors, dtype=torch.float32), torch.as_tensor(found)
 
     def _take_vectors(self, vectors: Tensor, found: Tensor) -> None:
         """Put vectors (V, vector_dim) of unit scale into the tables; `found` says which words have one."""
@@ -202,8 +183,7 @@ class Embedding(nn.Module):
                 f"{word!r} occurs in this corpus only around other words, and has no density; "
                 f"the {len(self.words_)} words that have one begin with {shown}"
             )
-        self.vocabulary_[word]  # raises, with the nearest spellings
-        raise KeyError(word)
+        return self.vocabulary_[word]  # raises, with the nearest spellings
 
     def __contains__(self, word) -> bool:
         return word in getattr(self, "_row", ())
@@ -258,13 +238,19 @@ class Embedding(nn.Module):
     def occurrences(self, word: str, at_most: int = 4000) -> tuple[Corpus, WindowBatch] | None:
         """The corpus and the windows of a word in it; None if the model was loaded and its corpus is not known.
 
-        Set `model.corpus_ = corpus` to give a loaded model its sentences back.
+        Set `model.corpus_ = corpus` to give a loaded model its sentences back. Ids of contexts are those of the
+        model's vocabulary, whatever the corpus: −1 where the model does not know a word.
         """
         if getattr(self, "corpus_", None) is None:
             if self.corpus_name_ is None:
                 return None
             self.corpus_ = load_corpus(self.corpus_name_)
+        if word not in self.corpus_.vocabulary:
+            return None
         windows = self._windows(self.corpus_).occurrences(word)
+        if self.corpus_.vocabulary.words != self.vocabulary_.words:
+            ids = np.array([self.vocabulary_.get(w, -1) for w in self.corpus_.vocabulary.words] + [-1])
+            windows = windows._replace(context=ids[windows.context], mask=ids[windows.context] >= 0)
         if len(windows) > at_most:
             rows = np.random.default_rng(0).permutation(len(windows))[:at_most]
             windows = WindowBatch(*(field[np.sort(rows)] for field in windows))
@@ -275,38 +261,14 @@ class Embedding(nn.Module):
     def save(self, path: str | Path) -> None:
         """Write a folder: tensors in safetensors, settings, vocabulary and words in JSON. Replaced atomically."""
         self._fitted()
-        settings = {
-            "format": FORMAT,
-            "class": type(self).__name__,
-            "params": self.get_params(),
-            "tokenizer": self.tokenizer_.to_dict(),
-            "corpus": getattr(self, "corpus_name_", None),
-        }
-        words = {"words": self.words_, "counts": self.counts_.tolist(), "contexts": self.context_counts_.tolist()}
-        parts = {"settings": settings, "vocabulary": self.vocabulary_.to_dict(), "words": words}
-        write_folder(path, self.state_dict(), parts)
+        save_model(self, path)
 
     @staticmethod
     def load(path: str | Path) -> "Embedding":
-        """The model that `save` wrote.
+        """The model that `save` wrote, or a shipped one by its name: lk.load("quickstart").
 
         Raises:
             FileNotFoundError: no checkpoint there.
             CheckpointError: a truncated, changed or foreign one.
         """
-        tensors, parts = read_folder(path)
-        if "settings" not in parts:
-            raise CheckpointError(f"{path} is no saved model (perhaps a state of training); expected model.save's")
-        settings = parts["settings"]
-        if settings["format"] != FORMAT or settings["class"] not in REGISTRY:
-            raise CheckpointError(
-                f"{path} holds a {settings['class']} of format {settings['format']}; this labkit reads format "
-                f"{FORMAT} of {', '.join(sorted(REGISTRY))}"
-            )
-        model = REGISTRY[settings["class"]](**settings["params"])
-        words = parts["words"]
-        vocabulary = Vocabulary.from_dict(parts["vocabulary"])
-        model._set_words(vocabulary, words["words"], words["counts"], words["contexts"])
-        model.load_state_dict(tensors)
-        model.corpus_name_, model.tokenizer_ = settings["corpus"], Tokenizer.from_dict(settings["tokenizer"])
-        return model.eval()
+        return load_model(path)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
@@ -29,8 +30,10 @@ class ContextEncoder(nn.Module):
         self, context: Int[Tensor, "B M"], mask: Bool[Tensor, "B M"], word: Float[Tensor, "B E"]
     ) -> Independent:
         """The proposals of B windows, batch shape (B,), event shape (k,)."""
-        weight = mask.to(word.dtype)
-        total = (self.vectors(context.clamp_min(0)) * weight[..., None]).sum(-2)
-        mean, log_scale = self.network(total / weight.sum(-1, keepdim=True).clamp_min(1), word).chunk(2, -1)
+        lengths = mask.sum(-1)
+        average = F.embedding_bag(
+            context[mask], self.vectors.weight, lengths.cumsum(0) - lengths, mode="mean", sparse=True
+        )
+        mean, log_scale = self.network(average, word).chunk(2, -1)
         log_scale = LOG_SCALE_RANGE * torch.tanh(log_scale / LOG_SCALE_RANGE) + FIRST_LOG_SCALE
         return Independent(Normal(mean, log_scale.exp(), validate_args=False), 1, validate_args=False)

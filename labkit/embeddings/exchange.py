@@ -1,4 +1,4 @@
-"""Out to other tools: word2vec text, gensim's KeyedVectors, the Embedding Projector; with senses where there are any."""
+"""Out to other tools, with senses: word2vec text, gensim's KeyedVectors, the Embedding Projector."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -22,8 +22,8 @@ class GaussianEmbedding(LatentEmbedding):
     """
 
     def __init__(
-        self, dim=2, *, vector_dim=64, word_dim=32, hidden=(128, 128), decoder="nonlinear", samples=5,
-        negatives=256, kl_warm_up=True, window=5, steps=3000, batch_size=256, learning_rate=0.008,
+        self, dim=2, *, vector_dim=64, word_dim=32, hidden=(128, 128), decoder="nonlinear", samples=3,
+        negatives=256, kl_warm_up=True, window=5, steps=1800, batch_size=320, learning_rate=0.008,
         init="spectral", seed=0, device="auto",
     ):  # fmt: skip
         super().__init__()

@@ -16,6 +16,7 @@ from labkit.embeddings.exchange import SenseVector, sense_vectors
 from labkit.embeddings.word import WordDensity
 
 MOST_COMPARED = 2000  # words, the most frequent ones, among which similar ones are looked for
+KEPT_DENSITIES = 512  # words whose modes and cells are remembered
 
 
 class LatentEmbedding(Embedding):
@@ -41,7 +42,6 @@ class LatentEmbedding(Embedding):
         raise ValueError(f"decoder is {self.decoder!r}; expected 'nonlinear' or 'affine'")
 
     def _build(self, n_words: int, counts: Tensor) -> None:
-        self._sense_vectors = None
         self.word_vectors = nn.Embedding(n_words, self.word_dim, sparse=True)
         nn.init.normal_(self.word_vectors.weight, std=0.3)
         self.prior = self._prior()
@@ -52,9 +52,9 @@ class LatentEmbedding(Embedding):
     def _take_vectors(self, vectors: Tensor, found: Tensor) -> None:
         self.encoder.vectors.weight[found] = vectors[found]
         self.output.vectors.weight[found] = 0.3 * vectors[found]
-        of_word = vectors[[self.vocabulary_[word] for word in self.words_]]
+        ids = torch.tensor([self.vocabulary_[word] for word in self.words_])
         width = min(self.word_dim, self.vector_dim)
-        self.word_vectors.weight[:, :width] = 0.5 * of_word[:, :width]
+        self.word_vectors.weight[found[ids], :width] = 0.5 * vectors[ids[found[ids]], :width]
 
     def loss(self, batch, generator: torch.Generator, share: float) -> tuple[Tensor, Tensor]:
         """The importance-weighted bound per context word, negated, with the KL weight of this stage of training."""
@@ -76,12 +76,12 @@ class LatentEmbedding(Embedding):
         return minimised, reported
 
     def kl_weight_at(self, share: float) -> float:
-        """β: rises linearly from 0.2 to 1 over the first half of training.
+        """β: 0.1 for the first 40 % of training, then rising linearly to 1 at 70 %.
 
         A small β lets posteriors go where their contexts differ before the prior has learned to follow; a prior that
         follows early holds them together in one mode. All figures are reported at β = 1.
         """
-        return min(1.0, 0.2 + 0.8 * share / 0.5) if self.kl_warm_up else 1.0
+        return min(1.0, 0.1 + 0.9 * max(0.0, share - 0.4) / 0.3) if self.kl_warm_up else 1.0
 
     # --- words ------------------------------------------------------------------------------------------------
 
@@ -104,15 +104,28 @@ class LatentEmbedding(Embedding):
         """v_w, (E,)."""
         return self.word_vectors.weight[self.row(word)].detach()
 
-    @torch.no_grad()
+    def hidden_at(self, word: str, z: Tensor) -> Tensor:
+        """h(z, w), what the output layer sees: (N, k) -> (N, H)."""
+        return self.decode(z, self.word_vector(word))
+
     def context_log_prob(self, word: str, z: Tensor, contexts: Tensor) -> Tensor:
-        """log p(c∣z,w) in nats of single context words: places (N, k), ids (W,) -> (N, W)."""
-        hidden = self.decode(z, self.word_vector(word)).reshape(-1, self.vector_dim)
-        return self.output.log_prob(hidden, contexts)
+        """log p(c∣z,w) in nats of single context words: places (N, k), ids (W,) -> (N, W); differentiable in z."""
+        return self.output.log_prob(self.hidden_at(word, z), contexts)
 
     def __getitem__(self, word: str) -> WordDensity:
         self.row(word)
-        return WordDensity(self, word)
+        if self.training:  # it changes with every step
+            return WordDensity(self, word)
+        if word not in self._densities:
+            if len(self._densities) >= KEPT_DENSITIES:
+                self._densities.pop(next(iter(self._densities)))
+            self._densities[word] = WordDensity(self, word)
+        return self._densities[word]
+
+    def train(self, mode: bool = True) -> "LatentEmbedding":
+        """As nn.Module has it; densities that were kept are forgotten."""
+        self._densities, self._sense_vectors = {}, None
+        return super().train(mode)
 
     def most_similar(self, word: str, sense: int | None = None, n: int = 10) -> list[tuple[str, int, float]]:
         """The modes of other words nearest to a mode of this one: (word, mode, cosine), best first.
@@ -131,6 +144,8 @@ class LatentEmbedding(Embedding):
                 + "; ".join(f"{e.sense} {' '.join(e.near[:3])}" for e in own)
             )
         others = [entry for entry in self._all_sense_vectors() if entry.word != word]
+        if not others:
+            return []
         centre = torch.stack([entry.vector for entry in self._all_sense_vectors()]).mean(0)
         matrix = torch.stack([entry.vector for entry in others]) - centre
         cosine = torch.nn.functional.cosine_similarity(matrix, own[number].vector - centre)

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution, constraints
 
 from labkit.embeddings.base import Embedding
 from labkit.embeddings.decoder import SoftmaxOutput
@@ -23,7 +24,7 @@ class PointEmbedding(Embedding):
     """
 
     def __init__(
-        self, vector_dim=140, *, negatives=256, window=5, steps=3000, batch_size=256, learning_rate=0.008,
+        self, vector_dim=140, *, negatives=256, window=5, steps=1800, batch_size=320, learning_rate=0.008,
         init="spectral", seed=0, device="auto",
     ):  # fmt: skip
         super().__init__()
@@ -36,7 +37,8 @@ class PointEmbedding(Embedding):
 
     def _take_vectors(self, vectors: Tensor, found: Tensor) -> None:
         self.output.vectors.weight[found] = 0.3 * vectors[found]
-        self.word_vectors.weight.copy_(0.5 * vectors[[self.vocabulary_[word] for word in self.words_]])
+        ids = torch.tensor([self.vocabulary_[word] for word in self.words_])
+        self.word_vectors.weight[found[ids]] = self.vector_dim**-0.5 * vectors[ids[found[ids]]]
 
     def loss(self, batch, generator: torch.Generator, share: float) -> tuple[Tensor, Tensor]:
         """−log p(c∣w) per context word."""
@@ -60,15 +62,21 @@ class PointEmbedding(Embedding):
         return WordPoint(self, word, self.word_vectors.weight[self.row(word)].detach())
 
 
-class WordPoint(torch.distributions.Distribution):
+class WordPoint(Distribution):
     """All the probability at one place: what a deterministic embedding says of a word.
 
     `sample` gives the place again and again; a point has no density, and `log_prob` is +∞ there and −∞ elsewhere.
     """
 
+    arg_constraints = {}
+    support = constraints.real_vector
+
     def __init__(self, model: PointEmbedding, word: str, location: Tensor):
         self.model, self.word, self.location = model, word, location
         super().__init__(torch.Size(), location.shape, validate_args=False)
+
+    def __repr__(self) -> str:
+        return f"WordPoint({self.word!r}; {self.event_shape[0]} dimensions)"
 
     def sample(self, sample_shape=(), generator: torch.Generator | None = None) -> Tensor:
         """The place, (*sample_shape, D)."""
@@ -78,7 +86,7 @@ class WordPoint(torch.distributions.Distribution):
         """+∞ at the place, −∞ elsewhere."""
         return torch.where((value == self.location).all(-1), torch.inf, -torch.inf)
 
-    def given(self, context) -> "WordPoint":
+    def given(self, context, seed: int = 0) -> "WordPoint":
         """The same point: no context moves it. A context with no known word is still an error."""
         self.model.encode_context(context, self.word)
         return self

@@ -23,7 +23,7 @@ class StochasticEmbedding(LatentEmbedding):
         decoder: "nonlinear" or "affine" (log-bilinear; a step in z then means the same for every word).
         samples: S of the importance-weighted bound.
         negatives: K of the sampled softmax; 0 for the exact one.
-        kl_warm_up: weigh the KL term by 0.2 at first, rising to 1 at half time.
+        kl_warm_up: weigh the KL term by 0.1 at first, by 1 in the last 30 % of the steps.
         window: words on each side, for corpora without marked words.
         steps, batch_size, learning_rate: of training.
         init: "spectral" (from co-occurrence), a path to word2vec or GloVe text vectors, or None.
@@ -31,12 +31,12 @@ class StochasticEmbedding(LatentEmbedding):
 
     Example:
         >>> StochasticEmbedding(dim=2).get_params()["samples"]
-        5
+        3
     """
 
     def __init__(
         self, dim=2, *, vector_dim=64, word_dim=32, layers=2, bins=8, hidden=(64, 64), decoder="nonlinear",
-        samples=5, negatives=256, kl_warm_up=True, window=5, steps=3000, batch_size=256, learning_rate=0.008,
+        samples=3, negatives=256, kl_warm_up=True, window=5, steps=1800, batch_size=320, learning_rate=0.008,
         init="spectral", seed=0, device="auto",
     ):  # fmt: skip
         super().__init__()

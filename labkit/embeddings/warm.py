@@ -50,16 +50,19 @@ def read_vectors(path: str | Path, vocabulary: Vocabulary) -> tuple[np.ndarray, 
 
     A first line of two integers (word2vec) is skipped. Words of the file that are not in the vocabulary are too.
 
+    Some GloVe files have words with blanks in them: the numbers are counted from the end of the line.
+
     Raises:
         ValueError: naming the line that is not a word and as many numbers as the first has, or if no word fits.
     """
     vectors, found, width = None, np.zeros(len(vocabulary), dtype=bool), None
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
-            word, *numbers = line.rstrip().split(" ")
-            if number == 1 and len(numbers) == 1:
+            width = width or len(line.split()) - 1
+            word, *numbers = line.rstrip().rsplit(" ", width)
+            if number == 1 and len(numbers) == 1 and word.isdecimal():
+                width = int(numbers[0])
                 continue
-            width = width or len(numbers)
             if len(numbers) != width or not width:
                 raise ValueError(
                     f"{path}, line {number}: expected a word and {width} numbers; got {len(numbers)} numbers"
@@ -75,4 +78,6 @@ def read_vectors(path: str | Path, vocabulary: Vocabulary) -> tuple[np.ndarray, 
             found[vocabulary[word]] = True
     if vectors is None:
         raise ValueError(f"{path} shares no word with the vocabulary of {len(vocabulary):,} words")
+    if not np.isfinite(vectors).all():
+        raise ValueError(f"{path} has numbers that are NaN or infinite; expected finite ones")
     return vectors, found

@@ -1,5 +1,6 @@
 """The density of one word, and what one can ask of it."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ NULL_TABLE = Path(__file__).parents[1] / "density" / "mode_null.json"  # made by
 WORDS_PER_MODE, SENTENCES_PER_MODE = 8, 5
 REACH = 14.0  # nats below the top at which a cell of the grid no longer counts
 RESOLUTION = 91  # cells an axis, for sums over a word's plane
+LARGEST_TABLE = 4_000_000  # numbers p(c∣z,w), over places and words, that are made of a mode
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class WordDensity(Distribution):
     `model["bank"]` makes one. `log_prob`, `sample` and everything that takes a Distribution work on it.
     """
 
-    has_rsample = True
+    arg_constraints = {}
 
     def __init__(self, model, word: str, prior: Distribution | None = None, given: str | None = None):
         self.model, self.word, self.context = model, word, given
@@ -71,14 +73,14 @@ class WordDensity(Distribution):
     def support(self):
         return torch.distributions.constraints.real_vector
 
-    @torch.no_grad()
-    def log_prob(self, value: Tensor) -> Tensor:
-        """log p(z∣w), nats: (..., k) -> (...)."""
-        return self.prior.log_prob(value)
+    @property
+    def has_rsample(self) -> bool:
+        return self.prior.has_rsample
 
-    def differentiable_log_prob(self, value: Tensor) -> Tensor:
-        """`log_prob` with gradients, for ascent to the modes."""
-        return self.prior.log_prob(value)
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log p(z∣w), nats: (..., k) -> (...); with gradients where `value` asks for them."""
+        with torch.set_grad_enabled(value.requires_grad and torch.is_grad_enabled()):
+            return self.prior.log_prob(value)
 
     def rsample(self, sample_shape=()) -> Tensor:
         """Draws (*sample_shape, k), differentiable where the prior's are."""
@@ -115,6 +117,10 @@ class WordDensity(Distribution):
 
     def modes(self) -> Modes:
         """The modes, heaviest first, each with its words and example sentences."""
+        return self._labelled
+
+    @cached_property
+    def _labelled(self) -> Modes:
         basins = self.basins
         words = self.words_by_mode()
         sentences = self._sentences_by_mode()
@@ -139,28 +145,35 @@ class WordDensity(Distribution):
         return points, log_mass, self.basins.assign(points)
 
     @cached_property
+    @torch.no_grad()
     def mode_distributions(self) -> Tensor:
-        """p(c∣mode, w) over the vocabulary, (modes, V)."""
+        """p(c∣mode, w) = E[p(c∣z,w) ∣ z in the mode], over the vocabulary: (modes, V)."""
+        everything = torch.arange(len(self.model.vocabulary_), device=self._cells[0].device)
+        rows = []
+        for number in range(len(self.basins)):
+            places, weights = self._places(number)
+            rows.append(weights @ self.model.context_log_prob(self.word, places, everything).exp())
+        return torch.stack(rows)
+
+    def _places(self, number: int) -> tuple[Tensor, Tensor]:
+        """Places (N, k) in a mode and their weights (N,), for expectations over it."""
         points, log_mass, mode = self._cells
-        weights, kept = [], []
-        for m in range(len(self.basins)):
-            inside = torch.nonzero(mode == m).squeeze(1)
-            best = inside[log_mass[inside].topk(min(256, len(inside))).indices]
-            weights.append(log_mass[best].softmax(0))
-            kept.append(points[best])
-        everything = torch.arange(len(self.model.vocabulary_), device=points.device)
-        return torch.stack([
-            w @ self.model.context_log_prob(self.word, z, everything).exp()
-            for w, z in zip(weights, kept, strict=True)
-        ])  # fmt: skip
+        inside = torch.nonzero(mode == number).squeeze(1)
+        if not len(inside):  # a mode that samples happened to miss
+            return self.basins[number].location[None].to(points), points.new_ones(1)
+        weights, most = log_mass[inside].softmax(0), max(256, LARGEST_TABLE // len(self.model.vocabulary_))
+        if len(inside) > most:  # a large vocabulary: places drawn evenly through the mass stand for all
+            share = (torch.arange(most, device=points.device, dtype=torch.float64) + 0.5) / most
+            chosen = torch.searchsorted(weights.double().cumsum(0), share).clamp_max(len(inside) - 1)
+            inside, weights = inside[chosen], weights.new_full((most,), 1 / most)
+        return points[inside], weights
 
     def js_divergence(self) -> float:
         """Jensen–Shannon divergence of the modes' context words, weighted by mass, in bits: how different they are."""
-        p, mass = self.mode_distributions.double(), self.basins.masses.double().to(self.mode_distributions.device)
-        mixed = (mass / mass.sum()) @ p
-        def bits(q):
-            return -(q * q.clamp_min(1e-300).log2()).sum(-1)
-        return float(bits(mixed) - (mass / mass.sum()) @ bits(p))
+        p = self.mode_distributions.double()
+        share = self.basins.masses.to(p) / self.basins.masses.sum().to(p)
+        entropy_in_bits = torch.special.entr(torch.cat([p, (share @ p)[None]])).sum(-1) / math.log(2)
+        return float(entropy_in_bits[-1] - share @ entropy_in_bits[:-1])
 
     def words_by_mode(self) -> list[list[str]]:
         """The words that live in each mode, best first (see `WordMode`)."""
@@ -201,7 +214,7 @@ class WordDensity(Distribution):
         ids, repeats = torch.unique(context, return_counts=True)
 
         def of(z: Tensor) -> Tensor:
-            return self.model.context_log_prob(self.word, z, ids) @ repeats.to(z.dtype)
+            return self.model.context_log_prob(self.word, z, ids) @ repeats.to(z)
 
         return of
 
@@ -214,10 +227,10 @@ class WordDensity(Distribution):
             ValueError: if no word of the context is known.
         """
         text = context if isinstance(context, str) else " ".join(context)
-        ids = torch.as_tensor(self.model.encode_context(context, self.word))
+        vector = self.model.word_vector(self.word)
+        ids = torch.as_tensor(self.model.encode_context(context, self.word), device=vector.device)
         proposal = None
         if self.event_shape[0] > 2:
-            vector = self.model.word_vector(self.word)
             with torch.no_grad():
                 proposal = self.model.encoder(ids[None], torch.ones_like(ids, dtype=torch.bool)[None], vector[None])
             proposal = _single(proposal)
@@ -237,25 +250,42 @@ class WordDensity(Distribution):
 
     @torch.no_grad()
     def evidence(self, contexts) -> Evidence:
-        """log p(c∣w) by quadrature with the full softmax, and posterior masses of the modes, for many windows.
+        """log p(c∣w) with the full softmax, and posterior masses of the modes, for many windows.
+
+        By quadrature for k ≤ 2. Above, an average over 4,096 samples of p(z∣w): rough where the posterior is much
+        narrower than the prior, so that nats are better taken from `model.bound`.
 
         Arguments:
             contexts: ids (n, M), padded with −1.
         """
         points, log_mass, mode = self._cells
-        contexts = torch.as_tensor(np.asarray(contexts), device=points.device)
-        ids, place = torch.unique(contexts.clamp_min(0), return_inverse=True)
-        scores = torch.cat([self.model.context_log_prob(self.word, points, ids), points.new_zeros(len(points), 1)], 1)
-        place = torch.where(contexts >= 0, place, len(ids))  # padding scores 0
+        ids, bags = bag_of_words(torch.as_tensor(np.asarray(contexts)))
+        scores = self._scorer(ids.to(points.device))  # (N, W)
+        of_mode = torch.nn.functional.one_hot(mode, len(self.basins)).to(scores)
         log_prob, masses = [], []
-        for rows in place.split(512):
-            joint = scores[:, rows].sum(-1) + log_mass[:, None]  # (N, rows)
-            total = joint.logsumexp(0)
-            share = (joint - total).exp()
-            one_hot = torch.nn.functional.one_hot(mode, len(self.basins)).to(share)
-            log_prob.append(total)
-            masses.append(share.T @ one_hot)
+        for some in bags.to(scores).split(1024):
+            joint = torch.addmm(log_mass[:, None], scores, some.T)  # (N, windows): log p(z∣w) p(c∣z,w)
+            top = joint.amax(0)
+            share = joint.sub_(top).exp_()
+            total = share.sum(0)
+            log_prob.append(top + total.log())
+            masses.append(share.T @ of_mode / total[:, None])
         return Evidence(torch.cat(log_prob), torch.cat(masses))
+
+    @cached_property
+    def _scorer(self):
+        """ids (W,) -> log p(c∣z,w) at every cell, (N, W); the normaliser, which is most of the work, only once."""
+        hidden = self.model.hidden_at(self.word, self._cells[0])
+        log_total = self.model.output.log_total(hidden)
+        return lambda ids: self.model.output.scores(hidden, ids) - log_total[:, None]
+
+
+def bag_of_words(contexts: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct ids (W,) of windows (n, M) padded with −1, and how often each stands in each, (n, W)."""
+    ids, place = torch.unique(contexts.clamp_min(0), return_inverse=True)
+    bags = torch.zeros(len(contexts), len(ids))
+    bags.scatter_add_(1, place, (contexts >= 0).to(bags))
+    return ids, bags
 
 
 def _single(proposal: Distribution) -> Distribution:

@@ -6,24 +6,28 @@ import pandas as pd
 
 from labkit.evaluate.likelihood import nats_per_word, optimum, standard_error
 from labkit.evaluate.senses import mode_f1, mode_masses, sense_recovery
-from labkit.evaluate.windows import grammar_windows, handwritten_windows
+from labkit.evaluate.windows import GRAMMAR_SEED, grammar_windows, handwritten_windows
 
 PARAMETER_TOLERANCE = 0.10
 
 
-def compare(models: Sequence, on: str = "senses", per_word: int = 300) -> pd.DataFrame:
+def compare(
+    models: Sequence, on: str = "senses", per_word: int = 300, seed: int = GRAMMAR_SEED
+) -> pd.DataFrame:
     """Models side by side: nats, sense recovery, modes, parameters, seconds.
 
     Columns: `nats` per held-out context word and its standard error over windows, `above_optimum` (the distance
-    from what the grammar itself would give), `ari`/`ami`/`v`/`accuracy`/`clusters` of grammar occurrences and `ari_written`
-    of hand-written sentences with at least one known cue, `mode_f1`, `parameters`, `seconds` of training.
+    from what the grammar itself would give), `ari`, `ami`, `v`, `accuracy` and `clusters` of grammar occurrences,
+    `ari_written` of hand-written sentences with at least one known cue, `mode_f1`, `parameters`, `seconds` of training.
 
     Arguments:
         models: fitted on `load_corpus("senses")`.
         on: "senses".
         per_word: held-out grammar windows a word.
+        seed: of these windows; the same for all models.
 
     Raises:
+        NotFittedError: for a model that is not fitted.
         ValueError: for another name, no model, or models whose vocabularies lack words of the grammar.
     """
     if on != "senses":
@@ -32,7 +36,8 @@ def compare(models: Sequence, on: str = "senses", per_word: int = 300) -> pd.Dat
         raise ValueError("got no model to compare; expected a list of fitted ones")
     rows = []
     for model in models:
-        drawn = grammar_windows(model.vocabulary_, per_word)
+        model._fitted()
+        drawn = grammar_windows(model.vocabulary_, per_word, seed)
         rows.append({"model": model.name} | summary(model, drawn, handwritten_windows(model.vocabulary_)))
     table = pd.DataFrame(rows).set_index("model")
     best = optimum(drawn)

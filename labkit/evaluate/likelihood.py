@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy.stats import t
 
 from labkit.evaluate.windows import LabelledWindows
 
@@ -37,9 +38,16 @@ def standard_error(values: np.ndarray) -> float:
 
 
 def paired_difference(better: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
-    """Mean of other − better with its 95 % interval (t-distribution) over paired values, such as seeds."""
-    from scipy.stats import t
+    """Mean of other − better with its 95 % interval (t-distribution) over paired values, such as seeds.
 
-    difference = np.asarray(other) - np.asarray(better)
+    Raises:
+        ValueError: unless there are as many of one as of the other, and at least two.
+    """
+    better, other = np.asarray(better), np.asarray(other)
+    if better.shape != other.shape or better.ndim != 1 or len(better) < 2:
+        raise ValueError(
+            f"got values of shapes {better.shape} and {other.shape}; expected as many of each, at least two"
+        )
+    difference = other - better
     half = t.ppf(0.975, len(difference) - 1) * standard_error(difference)
     return float(difference.mean()), float(difference.mean() - half), float(difference.mean() + half)

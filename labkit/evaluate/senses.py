@@ -1,7 +1,5 @@
 """Are the modes of a density the senses of the word?"""
 
-from collections import defaultdict
-
 import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, v_measure_score
@@ -36,7 +34,7 @@ def sense_recovery(
         keep: a function of a LabelledWindows giving the rows (n,) to look at, or None for all.
 
     Returns:
-        The mean over ambiguous words, and a table with a row a word.
+        The mean over ambiguous words (NaN if `keep` leaves none), and a table with a row a word.
     """
     rows = []
     for group in windows:
@@ -46,7 +44,7 @@ def sense_recovery(
             continue
         scores = score_clusters(senses, masses[group.word][chosen].argmax(1))
         rows.append({"word": group.word, "n": len(senses), **scores})
-    table = pd.DataFrame(rows).set_index("word")
+    table = pd.DataFrame(rows, columns=["word", "n", *METRICS, "accuracy", "clusters"]).set_index("word")
     return table.drop(columns="n").mean().to_dict() | {"n": int(table.n.sum())}, table
 
 
@@ -70,8 +68,8 @@ def trivial_baselines(windows: list[LabelledWindows], seed: int = 0) -> pd.DataF
 def mode_f1(windows: list[LabelledWindows], masses: dict[str, np.ndarray]) -> dict[str, float]:
     """Precision, recall and F1 of the modes beyond the first, micro-averaged over ambiguous and control words.
 
-    A mode stands for the sense of which it holds most posterior mass, among the senses not yet taken by a mode that
-    holds more of them; a mode whose sense is taken is a false positive, a sense without a mode is missed.
+    A mode stands for the sense of which it holds most posterior mass. A mode more for a sense that has one is a false
+    positive, a sense without a mode is missed; each word's first mode and first sense count for nothing.
     """
     hits = extra = missed = 0
     for group in windows:
@@ -116,7 +114,4 @@ def by_known_cues(windows: list[LabelledWindows], masses: dict[str, np.ndarray])
         "1+ cues": lambda w: w.known_cues >= 1,
         "all": lambda w: w.known_cues >= 0,
     }
-    rows = defaultdict(dict)
-    for name, keep in parts.items():
-        rows[name] = sense_recovery(windows, masses, keep)[0]
-    return pd.DataFrame(rows).T
+    return pd.DataFrame({name: sense_recovery(windows, masses, keep)[0] for name, keep in parts.items()}).T

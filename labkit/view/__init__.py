@@ -1,4 +1,4 @@
-"""Pictures of densities: arrays first (`grids`), then plotly figures (`plots`) or one offline page (`export`)."""
+"""Pictures of densities: arrays first (`grids`), then figures (`plots`) or one offline page (`export`)."""
 
 from labkit.view.export import export_html
 from labkit.view.grids import (

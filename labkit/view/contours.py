@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-# Per corner pattern (1 = lower left, 2 = lower right, 4 = upper right, 8 = upper left): from which side of the
-# cell to which the outline runs, with the region on its left. Patterns 5 and 10 are decided by the middle.
+# Per corner pattern (1 = lower left, 2 = lower right, 4 = upper right, 8 = upper left): from which side of
+# the cell to which the outline runs, with the region on its left. The middle decides about patterns 5 and 10.
 BOTTOM, RIGHT, TOP, LEFT = range(4)
 CROSSINGS = {
     1: [(BOTTOM, LEFT)], 2: [(RIGHT, BOTTOM)], 3: [(RIGHT, LEFT)], 4: [(TOP, RIGHT)],

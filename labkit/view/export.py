@@ -21,6 +21,7 @@ from labkit.view.grids import (
     WordPoint,
     density_grid,
     equal_scale,
+    modes_of,
     picture_of,
     project,
     shared_limits,
@@ -31,6 +32,7 @@ from labkit.view.wording import (
     NOTES,
     caption,
     context_explanation,
+    context_headline,
     counted,
     explanation,
     headline,
@@ -40,7 +42,7 @@ from labkit.view.wording import (
 )
 
 WIDTH, HEIGHT = 1200, 900  # units of every picture; two digits to the base 36 hold them
-TOLERANCE = 0.6  # units: an outline is thinned out by less than half a pixel
+TOLERANCE, COARSE = 0.6, 2.0  # units: outlines are thinned out by less than half a pixel, large and small
 SIZES = ({"font": 28, "mark": 6.5}, {"font": 46, "mark": 10})  # units, on a wide and on a narrow screen
 MARGIN = 0.03  # of the picture's width, around what there is to see
 SHOWN = 0.03  # a mode with less mass than that gets no label in the picture
@@ -83,8 +85,8 @@ def export_html(
     contexts = dict(contexts or {})
     if not words or set(contexts) - set(words):
         raise ValueError(
-            f"export_html needs at least one word, and sentences only for words it shows; got words {list(words)} "
-            f"and sentences for {sorted(contexts)}."
+            f"export_html needs at least one word, and sentences only for words it shows; got words "
+            f"{list(words)} and sentences for {sorted(contexts)}."
         )
     planes = [_plane(each, words) for each in (model, *(baselines or ()))]
     entries = [
@@ -135,39 +137,33 @@ def _plane(model, words: Sequence[str]) -> Projection | None:
 
 
 def _word(model, word: str, sentences: Sequence[str], baselines, planes, n_samples: int, seed: int) -> dict:
-    density, basis = model[word], planes[0]
-    settings = {"seed": seed, "basis": basis}
+    density = model[word]
+    settings = {"seed": seed, "basis": planes[0]}
+    settings |= {"modes": modes_of(density)}  # once: their sentences take a while to find
     alone = density_grid(density, n_samples=n_samples, **settings)
-    modes = density.modes()
     read = [
-        density_grid(density.given(sentence), n_samples=IN_CONTEXT, modes=modes, **settings)
+        density_grid(density.given(sentence), n_samples=IN_CONTEXT, recount=True, **settings)
         for sentence in sentences
     ]
     others = [
-        picture_of(other[word]) if hasattr(other[word], "location")
-        else density_grid(other[word], n_samples=0, seed=seed, basis=plane)
+        picture_of(other[word], n_samples=0, seed=seed, basis=plane)
         for other, plane in zip(baselines, planes[1:], strict=True)
-    ]  # fmt: skip
+    ]
     places = [place for picture in (alone, *read, *others) for place in _extent(picture)]
     limits = equal_scale(shared_limits(places, MARGIN), WIDTH / HEIGHT)
     views = [_view(alone, limits) | {"title": headline(alone), "explanation": explanation(alone)}]
     for grid, sentence in zip(read, sentences, strict=True):
-        said = {
-            "title": headline(grid, True),
-            "explanation": context_explanation(grid, alone),
-            "context": sentence,
-        }
-        views.append(_view(grid, limits) | said)
+        said = {"title": context_headline(grid), "explanation": context_explanation(grid, alone)}
+        views.append(_view(grid, limits) | said | {"context": sentence})
+    count = counted(len(alone.modes), "region").capitalize()
     return {
         "word": word,
-        "heading": f"{counted(len(alone.modes), 'region').capitalize()}, and sentences from each"
-        if len(alone.modes) != 1
-        else "One region, and sentences from it",
-        "note": note([alone]).capitalize(),
+        "heading": f"{count}, and sentences from {'it' if len(alone.modes) == 1 else 'each'}",
+        "note": f"The outline is {note([alone])}." if alone.is_marginal else "",
         "modes": [{"words": mode.words[:5], "sentences": mode.sentences[:SENTENCES]} for mode in alone.modes],
         "views": views,
         "others": [
-            _other(other.name, picture, limits) for other, picture in zip(baselines, others, strict=True)
+            _other(each.name, each_of, limits) for each, each_of in zip(baselines, others, strict=True)
         ],
     }
 
@@ -182,7 +178,7 @@ def _extent(picture: DensityGrid | WordPoint) -> list[WordPoint]:
 
 
 def _flat(picture: DensityGrid | WordPoint) -> DensityGrid | WordPoint:
-    """The picture itself; a vector of more than two numbers has no place in the plane and is put at 0."""
+    """The picture itself; a vector of other than two numbers has no place in the plane and is put at 0."""
     if isinstance(picture, WordPoint) and picture.location.shape != (2,):
         return WordPoint(picture.word, np.zeros(2))
     return picture
@@ -194,7 +190,7 @@ def _other(name: str, picture: DensityGrid | WordPoint, limits: Limits) -> dict:
         return entry | {
             "point": np.rint(_placed(_flat(picture).location[None], limits)[0]).astype(int).tolist()
         }
-    return entry | {"regions": _regions(picture, limits)}
+    return entry | {"regions": _regions(picture, limits, COARSE)}
 
 
 def _view(grid: DensityGrid, limits: Limits) -> dict:
@@ -215,15 +211,10 @@ def _placed(points: np.ndarray, limits: Limits) -> np.ndarray:
     return (points - (left, top)) / (right - left, bottom - top) * (WIDTH, HEIGHT)
 
 
-def _regions(grid: DensityGrid, limits: Limits) -> list[str]:
+def _regions(grid: DensityGrid, limits: Limits, tolerance: float = TOLERANCE) -> list[str]:
     """One SVG path for each region, the largest first."""
-    order = np.argsort(grid.levels)
-    return [
-        svg_path([
-            simplified(_placed(ring, limits), TOLERANCE) for ring in outlines(grid.log_prob, grid.x, grid.y, level)
-        ])
-        for level in grid.levels[order]
-    ]  # fmt: skip
+    rings = (outlines(grid.log_prob, grid.x, grid.y, level) for level in np.sort(grid.levels))
+    return [svg_path([simplified(_placed(ring, limits), tolerance) for ring in region]) for region in rings]
 
 
 def _digits(place: np.ndarray) -> str:
@@ -235,9 +226,7 @@ def _digits(place: np.ndarray) -> str:
 def _boxes(grid: DensityGrid, limits: Limits, font: float) -> list[dict]:
     """The labels of the modes and where they go, in units."""
     shown = [i for i, mode in enumerate(grid.modes) if mode.mass >= SHOWN]
-    lines = [
-        [percent(grid.modes[i].mass), *wrapped(grid.modes[i].words, font, 9 * font)] for i in shown
-    ]
+    lines = [[percent(grid.modes[i].mass), *wrapped(grid.modes[i].words, font, 9 * font)] for i in shown]
     widths = [max(text_width(line, font) + 1.4 * font * (line is rows[0]) for line in rows) for rows in lines]
     sizes = np.array(
         [(width + font, (1.3 * len(rows) + 0.4) * font) for width, rows in zip(widths, lines, strict=True)]
@@ -246,7 +235,7 @@ def _boxes(grid: DensityGrid, limits: Limits, font: float) -> list[dict]:
     inside = np.argwhere(grid.log_prob[::4, ::4] >= grid.levels.min())[:, ::-1] * 4
     region = _placed(np.stack([grid.x[inside[:, 0]], grid.y[inside[:, 1]]], axis=1), limits)
     avoid = np.concatenate([_placed(grid.samples, limits), region])
-    centres = place_labels(anchors, sizes.reshape(-1, 2), (WIDTH, HEIGHT), avoid, gap=font / 2)
+    centres = place_labels(anchors, sizes, (WIDTH, HEIGHT), avoid, gap=font / 2)
     return [
         {"mode": i, "lines": rows, "anchor": np.rint(anchor).tolist()}
         | dict(

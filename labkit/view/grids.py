@@ -1,12 +1,10 @@
 """Densities as plain arrays, ready to be drawn. Everything that a picture shows is computed here."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -14,6 +12,7 @@ from labkit.density import entropy as entropy_of
 from labkit.density import find_modes, hdr_levels
 from labkit.density.grid import Grid, dimension, draw, log_prob_on
 from labkit.density.modes import Modes
+from labkit.view.pictures import DensityGrid, DensityLine, ModeLabel, WordPoint
 from labkit.view.projection import Limits, Projection, marginal, project
 
 __all__ = [
@@ -25,86 +24,6 @@ PROBS = (0.5, 0.8, 0.95, 0.99)
 FOR_LIMITS, FOR_MARGINAL = 4000, 40_000  # samples that place a picture; that outline a marginal
 
 
-@dataclass(frozen=True, eq=False)
-class ModeLabel:
-    """What is written at a mode.
-
-    Attributes:
-        location: (2,) in the plane of the picture, (1,) on a line.
-        mass: probability of its basin of attraction.
-        words, sentences: the words that live there and example sentences, best first; may be empty.
-        drop: how far log p falls on the way to a higher mode, nats; infinite for the highest.
-    """
-
-    location: Float[np.ndarray, " k"]
-    mass: float
-    words: tuple[str, ...] = ()
-    sentences: tuple[str, ...] = ()
-    drop: float = math.inf
-
-
-@dataclass(frozen=True, eq=False)
-class DensityGrid:
-    """A density in the plane.
-
-    Attributes:
-        word: the word it belongs to, "" if it belongs to none.
-        x, y: the grid's nodes, (R,) each; the picture ends at the outer ones.
-        log_prob: log p in nats, (R, R), `log_prob[row of y, column of x]`.
-        probs, levels: shares of the probability, largest level first, and the log p (nats) above which each lies, (P,).
-        samples: (n, 2).
-        sample_modes: index into `modes` for each sample, told apart in the full space, (n,).
-        modes: `ModeLabel`s, heaviest first.
-        entropy: of the whole density, nats.
-        mass_check: integral of p over the grid, 1 if nothing lies outside.
-        is_marginal: True if other coordinates are integrated out (`log_prob` is then a kernel estimate).
-        variance_explained: share of the pooled variance that lies in the plane.
-    """
-
-    word: str
-    x: Float[np.ndarray, " cols"]
-    y: Float[np.ndarray, " rows"]
-    log_prob: Float[np.ndarray, "rows cols"]
-    probs: tuple[float, ...]
-    levels: Float[np.ndarray, " probs"]
-    samples: Float[np.ndarray, "n 2"]
-    sample_modes: Int[np.ndarray, " n"]
-    modes: tuple[ModeLabel, ...]
-    entropy: float
-    mass_check: float
-    is_marginal: bool = False
-    variance_explained: float = 1.0
-
-    @property
-    def limits(self) -> Limits:
-        """((left, right), (bottom, top)) of the picture."""
-        return (float(self.x[0]), float(self.x[-1])), (float(self.y[0]), float(self.y[-1]))
-
-
-@dataclass(frozen=True, eq=False)
-class DensityLine:
-    """A density on the line: `z` and `log_prob` (R,), samples (n, 1), and the rest as in `DensityGrid`."""
-
-    word: str
-    z: Float[np.ndarray, " nodes"]
-    log_prob: Float[np.ndarray, " nodes"]
-    probs: tuple[float, ...]
-    levels: Float[np.ndarray, " probs"]
-    samples: Float[np.ndarray, "n 1"]
-    sample_modes: Int[np.ndarray, " n"]
-    modes: tuple[ModeLabel, ...]
-    entropy: float
-    mass_check: float
-
-
-@dataclass(frozen=True, eq=False)
-class WordPoint:
-    """A word of a deterministic embedding: one place (k,) and no density."""
-
-    word: str
-    location: Float[np.ndarray, " k"]
-
-
 def density_grid(
     density: Distribution,
     resolution: int = 121,
@@ -114,6 +33,7 @@ def density_grid(
     limits: Limits | None = None,
     basis: Projection | None = None,
     modes: Modes | None = None,
+    recount: bool = False,
 ) -> DensityGrid:
     """A density over two coordinates on a grid, or over k > 2 through the plane of `basis`.
 
@@ -122,9 +42,10 @@ def density_grid(
         resolution: nodes R along each axis.
         n_samples: samples to draw as marks; they are the same for the same seed.
         limits: ((left, right), (bottom, top)); by default where the density is.
-        modes: the modes of another density, by whose basins this one's samples are told apart and its
-            mass is counted: those of a word, when what is drawn is the word in a sentence. Shares of the
-            mass then have standard error sqrt(m (1 - m) / 4000), and a mode lies at its best sample.
+        modes: by default the density's own.
+        recount: the modes are another density's: those of a word, when what is drawn is the word in a
+            sentence. Their masses are then this density's shares of the basins, with standard error
+            sqrt(m (1 - m) / 4000), and each lies at the best sample in its basin.
 
     Errors:
         ValueError: another k than 2 and no basis.
@@ -132,7 +53,7 @@ def density_grid(
     Example:
         >>> from torch.distributions import MultivariateNormal
         >>> grid = density_grid(MultivariateNormal(torch.zeros(2), torch.eye(2)), resolution=61)
-        >>> grid.log_prob.shape, len(grid.modes), round(grid.mass_check, 3)
+        >>> grid.log_prob.shape, len(grid.modes), round(grid.mass_check, 2)
         ((61, 61), 1, 1.0)
     """
     if (k := dimension(density)) != 2 and basis is None:
@@ -142,7 +63,7 @@ def density_grid(
         )
     several, placing = _sampled(density, max(n_samples, FOR_LIMITS), seed)
     plane = basis or (lambda points: points)
-    labels, assign = _labels(density, modes, placing, plane)
+    labels, sample_modes = _labels(density, modes, recount, placing, n_samples, plane)
     x_limits, y_limits = limits or _covering(plane(several))
     x, y = np.linspace(*x_limits, resolution), np.linspace(*y_limits, resolution)
     if basis is None:
@@ -156,8 +77,8 @@ def density_grid(
     return DensityGrid(
         word=getattr(density, "word", ""),
         x=x, y=y, log_prob=log_prob, probs=tuple(probs), levels=levels,
-        samples=plane(several[:n_samples]), sample_modes=assign(placing[:n_samples]).cpu().numpy(), modes=labels,
-        entropy=_entropy(density),
+        samples=plane(several[:n_samples]), sample_modes=sample_modes,
+        modes=labels, entropy=_entropy(density),
         mass_check=float(np.trapezoid(np.trapezoid(np.exp(log_prob), x, axis=1), y)),
         is_marginal=basis is not None and basis.is_marginal,
         variance_explained=1.0 if basis is None else float(basis.variance_explained.sum()),
@@ -177,18 +98,18 @@ def density_line(
     Example:
         >>> from torch.distributions import Independent, Normal
         >>> line = density_line(Independent(Normal(torch.zeros(1), torch.ones(1)), 1))
-        >>> round(float(line.log_prob.max()), 3), round(line.mass_check, 3)
+        >>> round(float(line.log_prob.max()), 3), round(line.mass_check, 2)
         (-0.919, 1.0)
     """
     if (k := dimension(density)) != 1:
         raise ValueError(f"density_line draws k = 1 coordinate and got {k}: use density_grid.")
     several, placing = _sampled(density, max(n_samples, FOR_LIMITS), seed)
-    labels, assign = _labels(density, None, placing, lambda points: points)
+    labels, sample_modes = _labels(density, None, False, placing, n_samples, lambda points: points)
     z = np.linspace(*(limits or _covering(several)[0]), resolution)
     log_prob = _array(log_prob_on(density, torch.as_tensor(z[:, None]).to(placing)))
     return DensityLine(
         getattr(density, "word", ""), z, log_prob, tuple(probs), _levels(density, probs, seed),
-        several[:n_samples], assign(placing[:n_samples]).cpu().numpy(), labels, _entropy(density),
+        several[:n_samples], sample_modes, labels, _entropy(density),
         float(np.trapezoid(np.exp(log_prob), z)),
     )  # fmt: skip
 
@@ -216,9 +137,16 @@ def shared_limits(pictures: Sequence, margin: float = 0.06) -> Limits:
         >>> shared_limits([left, right], margin=0.5)
         ((-2.0, 2.0), (-1.0, 1.0))
     """
-    pictures = [picture_of(picture, resolution=3, n_samples=1) for picture in pictures]
-    places = [p.location for p in pictures if isinstance(p, WordPoint) and len(p.location) == 2]
-    corners = [np.array(p.limits).T for p in pictures if isinstance(p, DensityGrid)]
+    places, corners = [], []
+    for picture in pictures:
+        if isinstance(picture, WordPoint) or hasattr(picture, "location"):
+            places += [picture_of(picture).location]
+        elif isinstance(picture, DensityGrid):
+            corners += [np.array(picture.limits).T]
+        else:
+            corners += [np.array(_covering(_sampled(picture, FOR_LIMITS, seed=0)[0])).T]
+    if any(place.shape[-1] != 2 for place in [*places, *corners]):
+        raise ValueError("shared_limits holds pictures in a plane; got one of other than two coordinates.")
     if not corners and not places:
         raise ValueError("shared_limits needs at least one grid, density or point over two coordinates.")
     box = np.concatenate([*corners, np.reshape(places, (-1, 2))])
@@ -246,7 +174,7 @@ def equal_scale(limits: Limits, aspect: float) -> Limits:
 
 
 def flow_lattice(reach: float = 3.0, lines: int = 13, nodes: int = 121) -> Float[np.ndarray, "lines nodes 2"]:
-    """A square lattice over [-reach, reach]² as polylines (2 * lines, nodes, 2): upright ones, then level ones.
+    """A square lattice over [-reach, reach]² as polylines (2 * lines, nodes, 2): first the upright ones.
 
     Push it through a flow and draw both with `plot_flow_warp`: where lines crowd, the density is high.
 
@@ -257,6 +185,11 @@ def flow_lattice(reach: float = 3.0, lines: int = 13, nodes: int = 121) -> Float
     along, at = np.linspace(-reach, reach, nodes), np.linspace(-reach, reach, lines)
     upright = np.stack(np.broadcast_arrays(at[:, None], along[None]), axis=-1)
     return np.concatenate([upright, upright[..., ::-1]])
+
+
+def modes_of(density: Distribution) -> Modes:
+    """A word's own modes, or those that `find_modes` sees in a density that is not a word's."""
+    return density.modes() if hasattr(density, "modes") else find_modes(density)
 
 
 def _sampled(density: Distribution, n: int, seed: int) -> tuple[np.ndarray, Tensor]:
@@ -272,7 +205,7 @@ def _levels(density: Distribution, probs: Sequence[float], seed: int) -> np.ndar
     return _array(hdr_levels(density, probs, generator=torch.Generator().manual_seed(seed)))
 
 
-def _covering(points: np.ndarray) -> Limits:
+def _covering(points: np.ndarray) -> tuple[tuple[float, float], ...]:
     grid = Grid.covering(torch.as_tensor(points), coverage=0.998, margin=0.08)
     return tuple(zip(grid.lower.tolist(), grid.upper.tolist(), strict=True))
 
@@ -286,25 +219,18 @@ def _entropy(density: Distribution) -> float:
     return float(getattr(value, "value", value))
 
 
-def _labels(density: Distribution, modes: Modes | None, samples: Tensor, plane):
-    """`ModeLabel`s in the plane, and the function that says to which of them points belong."""
-    own = modes is None
-    if own:
-        modes = density.modes() if hasattr(density, "modes") else find_modes(density)
-    member, height = modes.assign(samples), None if own else log_prob_on(density, samples)
+def _labels(density, modes: Modes | None, recount: bool, samples: Tensor, n_samples: int, plane):
+    """`ModeLabel`s in the plane, and to which of them each of the first samples belongs, (n_samples,)."""
+    modes = modes_of(density) if modes is None else modes
+    told = samples if recount else samples[:n_samples]
+    member = modes.assign(told) if len(told) else torch.zeros(0, dtype=torch.long)
+    height = log_prob_on(density, told) if recount else None
     labels = []
     for number, mode in enumerate(modes):
         mass, location, here = mode.mass, mode.location, member == number
-        if not own:
+        if recount:
             mass = here.double().mean().item()
-            location = samples[torch.where(here, height, -torch.inf).argmax()] if here.any() else location
-        labels.append(
-            ModeLabel(
-                plane(_array(location)[None])[0],
-                mass,
-                tuple(getattr(mode, "words", ())),
-                tuple(getattr(mode, "sentences", ())),
-                mode.drop,
-            )  # fmt: skip
-        )
-    return tuple(labels), modes.assign
+            location = told[torch.where(here, height, -torch.inf).argmax()] if here.any() else location
+        place, words = plane(_array(location)[None])[0], tuple(getattr(mode, "words", ()))
+        labels.append(ModeLabel(place, mass, words, tuple(getattr(mode, "sentences", ())), mode.drop))
+    return tuple(labels), member[:n_samples].cpu().numpy()

@@ -115,7 +115,7 @@ function drawContexts(word) {
 function drawModes(word, view) {
   const cards = view.masses.map((mass, i) => {
     const mode = word.modes[i];
-    const was = state.context ? [make("small", {}, `was ${word.views[0].masses[i]}`)] : [];
+    const was = state.context && word.modes.length > 1 ? [make("small", {}, `was ${word.views[0].masses[i]}`)] : [];
     const button = make("button", { type: "button", "aria-pressed": String(state.mode === i), onclick: () => go({ mode: state.mode === i ? -1 : i }) },
       glyph("M0 0" + shape(i, 7), colour(i)), make("strong", {}, mass), was, make("span", {}, mode.words.join(", ")));
     const examples = mode.sentences.map((text) => make("li", {}, sentence(text, word.word)));
@@ -137,8 +137,7 @@ function draw(fresh = true) {
   const word = data.words[state.word];
   const view = word.views[state.context];
   document.title = view.title;
-  byId("title").textContent = view.title;
-  byId("explanation").textContent = view.explanation;
+  for (const name of ["title", "explanation"]) byId(name).textContent = view[name].replaceAll(" %", "\u00a0%");
   byId("summary").textContent = view.summary;
   drawDensity(view, fresh);
   drawLegend(word);

@@ -23,13 +23,13 @@ from labkit.view.wording import percent
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 64, 56  # margins, px: as in the template
 LEGEND = 190  # px, right of a picture
 MOST_SAMPLES = 500
-SMALL = 400  # px: a narrower picture shows fewer samples, which would cover it
+SMALL = 450  # px: a narrower picture shows fewer samples, which would cover it
 LABEL, LABEL_WIDTH = 13, 150  # px
 OUTSIDE = 3.0  # nats below the widest region: where the picture of the bands ends
 
 
 def layout(width: int, height: int, title: str, right: int = RIGHT, bottom: int = BOTTOM) -> go.Layout:
-    """The shared layout: fixed size, since labels are placed in pixels, and a mode bar that uploads nothing."""
+    """The shared layout: a fixed size, since labels are placed in pixels; a mode bar that uploads nothing."""
     margin = dict(l=LEFT, r=right, t=TOP, b=bottom)
     return go.Layout(
         template=TEMPLATE, width=width, height=height, title_text=title, margin=margin, modebar=MODEBAR
@@ -41,7 +41,8 @@ def draw_grid(
 ):
     """Regions, samples and modes in a panel of this size (px); labels where asked for."""
     figure.add_contour(
-        x=grid.x, y=grid.y, z=_bands(grid), zmin=0, zmax=len(grid.probs) + 1, colorscale=_band_colours(grid.probs),
+        x=grid.x, y=grid.y, z=_bands(grid),
+        zmin=0, zmax=len(grid.probs) + 1, colorscale=_band_colours(grid.probs),
         contours=dict(start=1, end=len(grid.probs), size=1, coloring="fill"), line=dict(width=1, color=PAPER),
         showscale=False, customdata=grid.log_prob,
         hovertemplate="(%{x:.2f}, %{y:.2f})<br>log p = %{customdata:.2f} nats<extra></extra>", **cell,
@@ -77,7 +78,8 @@ def draw_labels(
     wide = min(LABEL_WIDTH, 0.4 * size[0])
     texts = [[percent(mode.mass), *wrapped(mode.words, LABEL, wide)] for mode in modes]
     boxes = np.array([
-        (max(text_width(line, LABEL) for line in lines) + 14, 1.35 * LABEL * len(lines) + 10) for lines in texts
+        (max(text_width(line, LABEL) for line in lines) + 14, 1.35 * LABEL * len(lines) + 10)
+        for lines in texts
     ])  # fmt: skip
     at = (anchors - (left, top)) * scale
     centres = place_labels(at, boxes, size, (avoid - (left, top)) * scale)
@@ -105,9 +107,8 @@ def draw_point(figure: go.Figure, point: WordPoint, **cell):
 
 def legend(figure: go.Figure, probs: Sequence[float], samples: bool, point: bool, below: bool = False):
     """What the colours and marks mean: beside a single picture, below several."""
-    entries = [
-        (f"{percent(p)} of the probability", "square", 16, region_colour(probs, p)) for p in sorted(probs)
-    ]
+    suffix = "" if below else " of the probability"
+    entries = [(percent(p) + suffix, "square", 16, region_colour(probs, p)) for p in sorted(probs)]
     entries += [("a sample, by mode", "circle", 9, MODE_COLOURS[0])] if samples else []
     entries += [("deterministic vector", "x", 11, POINT_COLOUR)] if point else []
     for name, symbol, size, colour in entries:
@@ -117,6 +118,9 @@ def legend(figure: go.Figure, probs: Sequence[float], samples: bool, point: bool
     if below:
         panel = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
         place = dict(orientation="h", x=0.5, xanchor="center", y=-52 / panel, yanchor="top")
+        place["title"] = (
+            dict(text="Share of the probability: ", side="left", font=dict(size=13)) if probs else None
+        )
     figure.update_layout(legend=dict(itemclick=False, itemdoubleclick=False, **place))
 
 
@@ -132,7 +136,7 @@ def escaped(text: str) -> str:
 
 
 def _bands(grid: DensityGrid) -> np.ndarray:
-    """log p on a scale on which the levels lie at 1, 2, ..: one colour then means one share in every picture."""
+    """log p on a scale on which the levels lie at 1, 2, ..: a colour then means one share everywhere."""
     levels = np.sort(grid.levels)
     levels = levels + 1e-9 * np.arange(len(levels))  # a flat density has one level for all
     heights = [levels[0] - OUTSIDE, *levels, max(grid.log_prob.max(), levels[-1]) + 1e-6]

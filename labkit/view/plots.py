@@ -33,6 +33,7 @@ from labkit.view.theme import INK, MODE_COLOURS, cycle
 from labkit.view.wording import counted, note, percent
 
 WIDTH, HEIGHT = 860, 640  # px, of a single picture
+ONE_ROW = 860  # px: what a legend below the pictures needs
 FAMILIES = (("#0072B2", "upright lines of the base"), ("#D55E00", "level lines of the base"))
 RANKS = ("heaviest mode", "second mode", "third mode", "fourth mode", "fifth mode")
 
@@ -86,7 +87,7 @@ def plot_comparison(
         raise ValueError(f"Expected one title for each picture; got {len(pictures)} and {len(titles)}.")
     drawn = [picture_of(picture) for picture in pictures]
     limits = limits or equal_scale(shared_limits(drawn), aspect=1.0)
-    panel = max(240, min(360, 1180 // len(drawn)))
+    panel = max(240, min(400, 1180 // len(drawn)))
     width, top = LEFT + panel * len(drawn) + 24 * (len(drawn) - 1) + RIGHT, TOP + (36 if title else 0)
     figure = make_subplots(1, len(drawn), subplot_titles=[escaped(t) for t in titles], shared_yaxes=True,
                            horizontal_spacing=24 / (width - LEFT - RIGHT))  # fmt: skip
@@ -118,11 +119,14 @@ def plot_line(density, point: float | None = None, title: str | None = None) -> 
     figure = go.Figure(layout=layout(WIDTH, height, title or _title(line), RIGHT + LEGEND))
     for prob, level in sorted(zip(line.probs, line.levels, strict=True), reverse=True):
         figure.add_scatter(
-            x=line.z, y=np.where(line.log_prob >= level, p, 0.0), mode="lines", line=dict(width=0), fill="tozeroy",
-            fillcolor=region_colour(line.probs, prob), hoverinfo="skip", showlegend=False, name=percent(prob),
+            x=line.z, y=np.where(line.log_prob >= level, p, 0.0), mode="lines", line=dict(width=0),
+            fill="tozeroy", fillcolor=region_colour(line.probs, prob), name=percent(prob),
+            hoverinfo="skip", showlegend=False,
         )  # fmt: skip
-    figure.add_scatter(x=line.z, y=p, mode="lines", line=dict(width=2.5, color=INK, simplify=False), showlegend=False,
-                       name="density", hovertemplate="z = %{x:.2f}<br>density %{y:.3f}<extra></extra>")  # fmt: skip
+    figure.add_scatter(
+        x=line.z, y=p, mode="lines", line=dict(width=2.5, color=INK, simplify=False), name="density",
+        showlegend=False, hovertemplate="z = %{x:.2f}<br>density %{y:.3f}<extra></extra>",
+    )  # fmt: skip
     limits = ((float(line.z[0]), float(line.z[-1])), (0.0, 1.4 * float(p.max())))
     size = (WIDTH - LEFT - RIGHT - LEGEND, height - TOP - BOTTOM)
     anchors = np.array([[m.location[0], np.interp(m.location[0], line.z, p)] for m in line.modes])
@@ -135,7 +139,7 @@ def plot_line(density, point: float | None = None, title: str | None = None) -> 
 
 
 def plot_modes_over_training(frames: Sequence[tuple[int, DensityGrid]], most: int = 5) -> go.Figure:
-    """How the modes of a word came to be: its density at some steps, and the mass of its modes at all of them.
+    """How the modes of a word came to be: its density at some steps, the mass of its modes at all of them.
 
     Modes are ranked by mass at each step on its own, so a colour may pass from one place to another.
 
@@ -199,9 +203,9 @@ def plot_flow_warp(
                 # the middle line is thicker, so that the eye can follow it through the flow
                 middle = number == len(lines) // 2
                 figure.add_scatter(
-                    x=line[:, 0], y=line[:, 1], mode="lines", hoverinfo="skip", name=family, legendgroup=family,
+                    x=line[:, 0], y=line[:, 1], mode="lines", name=family, legendgroup=family,
                     line=dict(color=colour, width=3.5 if middle else 1.2), opacity=1 if middle else 0.75,
-                    showlegend=column == 1 and middle, row=1, col=column,
+                    hoverinfo="skip", showlegend=column == 1 and middle, row=1, col=column,
                 )  # fmt: skip
         figure.update_yaxes(scaleanchor=anchor, title_text=f"{name}₂", row=1, col=column)
         figure.update_xaxes(title_text=f"{name}₁", row=1, col=column)

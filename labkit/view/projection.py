@@ -89,7 +89,9 @@ def marginal(
     build, check = samples[::2], samples[1::2]
     (left, right), (bottom, top) = limits
     step = np.array([right - left, top - bottom]) / (resolution - 1)
-    edges = [low + width * (np.arange(resolution + 1) - 0.5) for low, width in zip((left, bottom), step)]
+    edges = [
+        low + width * (np.arange(resolution + 1) - 0.5) for low, width in ((left, step[0]), (bottom, step[1]))
+    ]
     counts = np.histogram2d(build[:, 1], build[:, 0], bins=edges[::-1])[0] / (len(build) * step.prod())
     place = ((check - (left, bottom)) / step).T[::-1]
     smallest, spread = step.max() / 2, np.sqrt(build.var(0).mean())

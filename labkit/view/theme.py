@@ -14,16 +14,18 @@ INK, MUTED, RULE, PAPER = "#1b2230", "#5a6372", "#dde1e8", "#ffffff"
 POINT_COLOUR = "#D55E00"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
+AXIS = dict(
+    showgrid=False, zeroline=False, showline=True, linecolor=RULE, mirror=True, ticks="",
+    tickfont=dict(size=13, color=MUTED), title=dict(font=dict(size=14, color=MUTED), standoff=10),
+)  # fmt: skip
 TEMPLATE = go.layout.Template(
     layout=dict(
         font=dict(family=FONT, size=14, color=INK),
         title=dict(font=dict(size=19), x=0.02, xanchor="left", y=0.965, yanchor="top"),
         paper_bgcolor=PAPER,
         plot_bgcolor=PAPER,
-        xaxis=dict(showgrid=False, zeroline=False, showline=True, linecolor=RULE, mirror=True, ticks="",
-                   tickfont=dict(size=13, color=MUTED), title=dict(font=dict(size=14, color=MUTED), standoff=10)),
-        yaxis=dict(showgrid=False, zeroline=False, showline=True, linecolor=RULE, mirror=True, ticks="",
-                   tickfont=dict(size=13, color=MUTED), title=dict(font=dict(size=14, color=MUTED), standoff=10)),
+        xaxis=AXIS,
+        yaxis=AXIS,
         legend=dict(font=dict(size=13), bgcolor="rgba(255,255,255,0)", itemsizing="constant"),
         hoverlabel=dict(font=dict(size=13, family=FONT)),
         margin=dict(l=64, r=24, t=64, b=56),
