@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 import labkit as lk
 from labkit.demo import run_demo
 from labkit.embeddings.saving import REGISTRY
@@ -16,6 +18,7 @@ from labkit.folders import check_place
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; user errors become one sentence on standard error and exit status 1."""
     options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
     try:
         options.run(options)
     except (ValueError, OSError, KeyError, ImportError, lk.TrainingDiverged) as error:
@@ -74,6 +77,7 @@ def _command(
     command = commands.add_parser(name, help=text, description=text)
     command.add_argument("--seed", type=int, default=0, help=f"{seed_of} (default 0)")
     command.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    command.add_argument("--threads", type=int, default=1, help="CPU threads (default 1; more help on idle machines)")
     command.set_defaults(run=run)
     return command
 

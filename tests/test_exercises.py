@@ -37,27 +37,32 @@ def solution(path: Path) -> Path:
     return path.parent / "solutions" / f"{path.stem}_solutions.ipynb"
 
 
-def names(code: str) -> tuple[set[str], set[str]]:
-    """The global names that a cell binds, and those that it reads, in functions and comprehensions too."""
+def names(code: str) -> tuple[set[str], set[str], set[str]]:
+    """The global names that a cell binds, reads, and reads in functions (which are called later)."""
     top = symtable.symtable(code, "cell", "exec")
     bound = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
-    read, tables = {s.get_name() for s in top.get_symbols() if s.is_referenced()}, top.get_children()
+    read, later, tables = {s.get_name() for s in top.get_symbols() if s.is_referenced()}, set(), top.get_children()
     while tables:
         table = tables.pop()
         tables += table.get_children()
-        read |= {s.get_name() for s in table.get_symbols() if s.is_global() and s.is_referenced()}
-    return bound, read
+        later |= {s.get_name() for s in table.get_symbols() if s.is_global() and s.is_referenced()}
+    return bound, read | later, later
 
 
 def slice_for(check: str, before: list[str]) -> list[str]:
     """Of the cells before a check, those on which it depends, in order."""
-    wanted, chosen = names(check)[1], []
-    for cell in reversed(before):
-        bound, read = names(cell)
-        if bound & wanted:
-            chosen.append(cell)
-            wanted = (wanted - bound) | read
-    return chosen[::-1]
+    at_the_end = names(check)[1]
+    while True:
+        wanted, chosen = at_the_end, []
+        for cell in reversed(before):
+            bound, read, _ = names(cell)
+            if bound & wanted:
+                chosen.append(cell)
+                wanted = (wanted - bound) | read
+        later = set().union(*(names(cell)[2] for cell in chosen))
+        if later <= at_the_end:
+            return chosen[::-1]
+        at_the_end = at_the_end | later
 
 
 def run(check: str, cells: list[str]) -> None:

@@ -13,7 +13,10 @@ from labkit.embeddings.saving import REGISTRY, load_model, save_model
 from labkit.embeddings.warm import read_vectors, spectral_vectors
 from labkit.folders import CheckpointError
 from labkit.text import Corpus, Tokenizer, Vocabulary, WindowBatch, Windows, load_corpus
-from labkit.training import pick_device, train
+from labkit.training import one_thread, pick_device, train
+
+THIN_OUT = 1e-3  # words more frequent than this are thinned out (the t of `Windows`) …
+WORDS_TO_SPARE = 100_000  # … in a corpus of at least so many words
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -56,7 +59,7 @@ class Embedding(Parameters, nn.Module):
             callback: called as callback(steps done, nats per context word) after each step.
 
         Raises:
-            ValueError: for a hyper-parameter out of its range, or a corpus with fewer than two distinct words.
+            ValueError: for a hyper-parameter out of its range.
             TrainingDiverged: if the loss becomes NaN; the model is left in its last good state.
             FileNotFoundError, CheckpointError: nothing to resume from, or the state of another training.
         """
@@ -72,10 +75,11 @@ class Embedding(Parameters, nn.Module):
                 self._take_vectors(*vectors)
         self.to(device).train()
         try:
-            self.losses_ = train(
-                self, self._windows(corpus), self.steps, self.learning_rate, self.seed, progress, checkpoint,
-                resume=resume, callback=callback,
-            )  # fmt: skip
+            with one_thread(device):
+                self.losses_ = train(
+                    self, self._windows(corpus), self.steps, self.learning_rate, self.seed, progress, checkpoint,
+                    resume=resume, callback=callback,
+                )  # fmt: skip
         except (FileNotFoundError, CheckpointError):
             del self.words_  # nothing was learned
             raise
@@ -89,15 +93,13 @@ class Embedding(Parameters, nn.Module):
         return -(-int(self._windows(corpus).per_epoch) // self.batch_size)
 
     def _windows(self, corpus: Corpus) -> Windows:
-        if len(corpus.vocabulary) < 2:
-            raise ValueError(
-                f"the corpus has {len(corpus.vocabulary)} distinct words; expected at least 2, since a word is "
-                "learned from other words"
-            )
         if corpus.targets is not None:
             return Windows(corpus, whole_sentence=True, subsample=None, targets="marked",
                            batch_size=self.batch_size, seed=self.seed)  # fmt: skip
-        return Windows(corpus, size=self.window, batch_size=self.batch_size, seed=self.seed)
+        thin_out = THIN_OUT if corpus.n_tokens >= WORDS_TO_SPARE else None
+        return Windows(
+            corpus, size=self.window, subsample=thin_out, batch_size=self.batch_size, seed=self.seed
+        )
 
     def _prepare(self, corpus: Corpus) -> None:
         """Vocabulary, counts and fresh weights."""
@@ -168,8 +170,16 @@ class Embedding(Parameters, nn.Module):
 
     # --- words ------------------------------------------------------------------------------------------------
 
+    def __getattr__(self, name: str):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "words" or (name.endswith("_") and not name.startswith("_")):
+                self._fitted()
+            raise
+
     def _fitted(self) -> None:
-        if not hasattr(self, "words_"):
+        if "words_" not in vars(self):
             raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit(corpus), or lk.load(folder)")
 
     def row(self, word: str) -> int:
@@ -250,7 +260,8 @@ class Embedding(Parameters, nn.Module):
         windows = self._windows(self.corpus_).occurrences(word)
         if self.corpus_.vocabulary.words != self.vocabulary_.words:
             ids = np.array([self.vocabulary_.get(w, -1) for w in self.corpus_.vocabulary.words] + [-1])
-            windows = windows._replace(context=ids[windows.context], mask=ids[windows.context] >= 0)
+            context = ids[windows.context]
+            windows = WindowBatch(windows.centre, context, context >= 0, windows.occurrence)
         if len(windows) > at_most:
             rows = np.random.default_rng(0).permutation(len(windows))[:at_most]
             windows = WindowBatch(*(field[np.sort(rows)] for field in windows))

@@ -2,7 +2,6 @@
 
 import inspect
 from numbers import Real
-from typing import Self
 
 WHOLE = {  # the least value of each hyper-parameter that is a whole number
     "dim": 1, "vector_dim": 1, "word_dim": 1, "components": 1, "layers": 0, "bins": 2, "samples": 1, "negatives": 0,
@@ -22,7 +21,7 @@ class Parameters:
         """The hyper-parameters by name, as scikit-learn has it."""
         return {name: getattr(self, name) for name in self.parameter_names()}
 
-    def set_params(self, **params) -> Self:
+    def set_params(self, **params) -> "Parameters":
         """Change hyper-parameters; takes effect at the next fit.
 
         Raises:
@@ -38,9 +37,13 @@ class Parameters:
         return self
 
     def _remember(self, arguments: dict) -> None:
-        """Store the arguments of `__init__` as they are (scikit-learn's rule); they are checked in `fit`."""
+        """Store the arguments of `__init__` as they are (scikit-learn's rule); they are checked in `fit`.
+
+        A subclass with more of them than its parent stores its own after its parent has stored what it knows.
+        """
         for name in self.parameter_names():
-            setattr(self, name, arguments[name])
+            if name in arguments:
+                setattr(self, name, arguments[name])
 
     def _check(self) -> None:
         """ValueError for a hyper-parameter out of its range."""

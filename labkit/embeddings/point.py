@@ -59,7 +59,8 @@ class PointEmbedding(Embedding):
         return [(self.words_[i], 0, float(c)) for c, i in zip(best.values, best.indices.tolist(), strict=True)]
 
     def __getitem__(self, word: str) -> "WordPoint":
-        return WordPoint(self, word, self.word_vectors.weight[self.row(word)].detach())
+        row = self.row(word)
+        return WordPoint(self, word, self.word_vectors.weight[row].detach())
 
 
 class WordPoint(Distribution):

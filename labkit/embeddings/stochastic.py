@@ -43,4 +43,4 @@ class StochasticEmbedding(LatentEmbedding):
         self._remember(locals())
 
     def _prior(self) -> nn.Module:
-        return neural_spline_flow(self.dim, self.word_dim, self.layers, self.bins, hidden=self.hidden)
+        return neural_spline_flow(self.latent_dim, self.word_dim, self.layers, self.bins, hidden=self.hidden)

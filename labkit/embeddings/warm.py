@@ -31,9 +31,10 @@ def spectral_vectors(windows: Windows, dim: int, seed: int = 0) -> np.ndarray:
     together.setdiag(0)
     together.eliminate_zeros()
     left, values, _ = randomized_svd(_positive_information(together), min(dim, n_words - 1), random_state=seed)
-    vectors = np.zeros((n_words, dim))
-    vectors[:, : left.shape[1]] = left * np.sqrt(values)
-    return vectors / max(vectors.std(), 1e-12)
+    known = left * np.sqrt(values)
+    # few words give few directions; the others start at random, since from zero they would never leave it
+    rest = np.random.default_rng(seed).standard_normal((n_words, dim - known.shape[1]))
+    return np.concatenate([known / max(known.std(), 1e-12), rest], axis=1)
 
 
 def _positive_information(together: sp.csr_matrix) -> sp.csr_matrix:

@@ -36,7 +36,6 @@ def compare(
         raise ValueError("got no model to compare; expected a list of fitted ones")
     rows = []
     for model in models:
-        model._fitted()
         drawn = grammar_windows(model.vocabulary_, per_word, seed)
         rows.append({"model": model.name} | summary(model, drawn, handwritten_windows(model.vocabulary_)))
     table = pd.DataFrame(rows).set_index("model")
