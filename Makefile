@@ -74,7 +74,6 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "labkit needs Python 3.11 or later, and $(VENV) holds an older one: rm -r $(VENV), then try again"; exit 1; }
 	@echo "== installing labkit and what it needs into $(VENV) (once; some minutes)"
-	@mkdir -p data/senses data/checkpoints
 	@$(PIP) torch==2.13.0 -c constraints.txt
 	@$(PIP) -e '.[dev]' -c constraints.txt
 	@touch $(STAMP)

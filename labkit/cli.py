@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = _command(commands, "demo", _demo, "train on the built-in corpus, compare, write out/bank.html")
     demo.add_argument("--seeds", type=int, metavar="N", default=1, help="how many seeds, from --seed on (default 1)")
+    demo.add_argument("--jobs", type=int, default=1, help="processes for the seeds after the first (default 1)")
     demo.add_argument("--steps", type=int, default=None, help="training steps of every model")
     demo.add_argument("--out", type=Path, default=Path("out"), help="folder of the page (default out)")
     demo.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
@@ -87,7 +89,7 @@ def _demo(options) -> None:
         raise ValueError(f"--seeds is {options.seeds}; expected at least 1")
     report = run_demo(
         seeds=range(options.seed, options.seed + options.seeds), device=options.device, steps=options.steps,
-        out=options.out, quiet=options.json,
+        out=options.out, quiet=options.json, jobs=options.jobs,
     )  # fmt: skip
     if options.json:
         print(json.dumps(report))
@@ -117,6 +119,8 @@ def _train(options) -> None:
     model.set_params(steps=steps)
     model.fit(corpus, progress=not options.json, checkpoint=state, resume=options.resume)
     model.save(options.save)
+    if len(model.losses_) == steps:  # there is nothing left to resume
+        shutil.rmtree(state, ignore_errors=True)
     report = {
         "model": model.name, "saved": str(options.save), "vocabulary": len(model.vocabulary_),
         "parameters": model.n_parameters_, "steps": len(model.losses_), "seconds": round(model.seconds_, 2),

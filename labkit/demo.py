@@ -2,10 +2,14 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from tqdm.auto import tqdm
 
 from labkit.embeddings import GaussianEmbedding, MixtureEmbedding, PointEmbedding, StochasticEmbedding
 from labkit.evaluate import (
@@ -38,7 +42,7 @@ HELD_OUT = 300  # grammar windows a word
 
 def run_demo(
     seeds: Sequence[int] = (0,), device: str = "auto", steps: int | None = None, out: Path = Path("out"),
-    quiet: bool = False, per_word: int = PER_WORD,
+    quiet: bool = False, per_word: int = PER_WORD, jobs: int = 1,
 ) -> dict:  # fmt: skip
     """Train, show, compare. The page is written as soon as the flow is trained; the baselines follow.
 
@@ -49,6 +53,7 @@ def run_demo(
         out: folder of the page.
         quiet: print nothing.
         per_word: grammar sentences a word, in training.
+        jobs: processes among which the seeds after the first are shared out.
 
     Returns:
         seconds (of the flow's training), modes {word: count}, mode_f1, ari {grammar, handwritten}, nats and stderr
@@ -58,32 +63,46 @@ def run_demo(
     """
     say = (lambda *text: None) if quiet else print
     started = time.perf_counter()
+    settings = {"device": device} | ({} if steps is None else {"steps": steps})
     corpus = load_corpus("senses", per_word=per_word)
     say(f"{corpus}\nread in {time.perf_counter() - started:.0f} s")
-    runs = []
-    for seed in seeds:
-        fitted, run = {}, {"seed": seed}
-        for name, kind in MODELS.items():
-            settings = {"seed": seed, "device": device} | ({} if steps is None else {"steps": steps})
-            say(f"training {kind.__name__}, seed {seed}")
-            fitted[name] = kind(**settings).fit(corpus, progress=not quiet)
-            if name == "flow":
-                run |= _look_at_senses(fitted["flow"])
-                if seed == seeds[0]:
-                    _show_senses(fitted["flow"], say)
-                    _write_page(fitted, out, None)
-                    took = time.perf_counter() - started
-                    say(f"\nwrote {out / 'bank.html'} after {took:.0f} s: open it in a browser\n")
-        run |= _compare(fitted)
-        runs.append(run)
-        if seed == seeds[0]:
-            _write_page(fitted, out, _table(run, fitted))
-            say(_table(run, fitted).round(3).to_string())
-            say(f"\nlower nats are better; wrote {out / 'bank.html'} again, with the baselines beside")
-    report = runs[0] if len(runs) == 1 else runs[0] | {"seeds": runs} | _over_seeds(runs)
-    if len(runs) > 1:
-        _show_seeds(report, say)
+
+    def show(flow) -> None:
+        _show_senses(flow, say)
+        _write_page({"flow": flow}, out, None)
+        took = time.perf_counter() - started
+        say(f"\nwrote {out / 'bank.html'} after {took:.0f} s: open it in a browser\n")
+
+    fitted, run = _run_seed(corpus, seeds[0], settings, say, progress=not quiet, show=show)
+    _write_page(fitted, out, _table(run, fitted))
+    say(_table(run, fitted).round(4).to_string())
+    say(f"optimum {run['nats']['optimum']:.4f}; lower is better; wrote {out / 'bank.html'} with the baselines beside")
+    if len(seeds) == 1:
+        return run
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        others = pool.map(_run_alone, [(per_word, seed, settings) for seed in seeds[1:]])
+        runs = [run, *tqdm(others, total=len(seeds) - 1, desc="other seeds", disable=quiet)]
+    report = run | {"seeds": runs} | _over_seeds(runs)
+    _show_seeds(report, say)
     return report
+
+
+def _run_seed(corpus, seed: int, settings: dict, say, progress: bool = False, show=None) -> tuple[dict, dict]:
+    """All models trained with one seed, and their figures; `show(flow)` is called as soon as the flow is there."""
+    fitted = {}
+    for name, kind in MODELS.items():
+        say(f"training {kind.__name__}, seed {seed}")
+        fitted[name] = kind(seed=seed, **settings).fit(corpus, progress=progress)
+        if show and name == "flow":
+            show(fitted["flow"])
+    return fitted, {"seed": seed} | _look_at_senses(fitted["flow"]) | _compare(fitted)
+
+
+def _run_alone(task: tuple[int, int, dict]) -> dict:
+    """The figures of one seed, in a process of its own."""
+    per_word, seed, settings = task
+    torch.set_num_threads(1)
+    return _run_seed(load_corpus("senses", per_word=per_word), seed, settings, lambda *text: None)[1]
 
 
 def _look_at_senses(flow) -> dict:
@@ -110,11 +129,13 @@ def _look_at_senses(flow) -> dict:
 def _compare(fitted: dict) -> dict:
     windows = grammar_windows(fitted["flow"].vocabulary_, HELD_OUT)
     values = {name: nats_per_word(model, windows) for name, model in fitted.items()}
-    values["optimum"] = optimum(windows)
+    best = values["optimum"] = optimum(windows)
+    over = {name: v - best for name, v in values.items() if name != "optimum"}
     return {
         "nats": {name: float(v.mean()) for name, v in values.items()},
         "stderr": {name: standard_error(v) for name, v in values.items()},
         "paired_stderr": {n: standard_error(v - values["flow"]) for n, v in values.items() if n != "flow"},
+        "below_optimum": [n for n, d in over.items() if d.mean() < -3 * standard_error(d)],  # a bug where not empty
         "parameters": {name: model.n_parameters_ for name, model in fitted.items()},
         "train_seconds": {name: model.seconds_ for name, model in fitted.items()},
         "jensen_shannon_bits": {w: fitted["flow"][w].js_divergence() for w in ("bank", "spring", "tuesday")},

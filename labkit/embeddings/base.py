@@ -245,11 +245,12 @@ class Embedding(Parameters, nn.Module):
             )
         return ids
 
-    def occurrences(self, word: str, at_most: int = 4000) -> tuple[Corpus, WindowBatch] | None:
+    def occurrences(self, word: str, at_most: int = 500) -> tuple[Corpus, WindowBatch] | None:
         """The corpus and the windows of a word in it; None if the model was loaded and its corpus is not known.
 
         Set `model.corpus_ = corpus` to give a loaded model its sentences back. Ids of contexts are those of the
-        model's vocabulary, whatever the corpus: −1 where the model does not know a word.
+        model's vocabulary, whatever the corpus: −1 where the model does not know a word. Of more than `at_most`
+        windows a random choice is given, those first whose sentence the corpus marks as natural (label "natural").
         """
         if getattr(self, "corpus_", None) is None:
             if self.corpus_name_ is None:
@@ -263,7 +264,11 @@ class Embedding(Parameters, nn.Module):
             context = ids[windows.context]
             windows = WindowBatch(windows.centre, context, context >= 0, windows.occurrence)
         if len(windows) > at_most:
-            rows = np.random.default_rng(0).permutation(len(windows))[:at_most]
+            rows = np.random.default_rng(0).permutation(len(windows))
+            if "natural" in self.corpus_.labels:
+                natural = self.corpus_.labels["natural"][self.corpus_.sentence_of(windows.occurrence[rows])]
+                rows = rows[np.argsort(~natural, kind="stable")]
+            rows = rows[:at_most]
             windows = WindowBatch(*(field[np.sort(rows)] for field in windows))
         return self.corpus_, windows
 

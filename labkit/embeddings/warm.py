@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 
-from labkit.text import Vocabulary, Windows
+from labkit.text import Vocabulary, WindowBatch, Windows
 
 SAMPLED_WINDOWS = 300_000  # are enough to see which words keep company
 
@@ -21,13 +21,13 @@ def spectral_vectors(windows: Windows, dim: int, seed: int = 0) -> np.ndarray:
         Levy & Goldberg, Neural word embedding as implicit matrix factorization (2014).
     """
     n_words = len(windows.corpus.vocabulary)
-    together = sp.csr_matrix((n_words, n_words))
-    for batch in windows.take(max(1, min(SAMPLED_WINDOWS, int(windows.per_epoch)) // windows.batch_size)):
-        columns = np.concatenate([batch.centre[:, None], batch.context], axis=1)
-        there = columns >= 0
-        rows = np.repeat(np.arange(len(columns)), there.sum(1))
-        bags = sp.csr_matrix((np.ones(len(rows)), (rows, columns[there])), shape=(len(columns), n_words))
-        together = together + bags.T @ bags
+    bags = sp.vstack(
+        [
+            _bags(batch, n_words)
+            for batch in windows.take(max(1, min(SAMPLED_WINDOWS, int(windows.per_epoch)) // windows.batch_size))
+        ]
+    ).tocsr()
+    together = (bags.T @ bags).tocsr()
     together.setdiag(0)
     together.eliminate_zeros()
     left, values, _ = randomized_svd(_positive_information(together), min(dim, n_words - 1), random_state=seed)
@@ -35,6 +35,15 @@ def spectral_vectors(windows: Windows, dim: int, seed: int = 0) -> np.ndarray:
     # few words give few directions; the others start at random, since from zero they would never leave it
     rest = np.random.default_rng(seed).standard_normal((n_words, dim - known.shape[1]))
     return np.concatenate([known / max(known.std(), 1e-12), rest], axis=1)
+
+
+def _bags(batch: WindowBatch, n_words: int) -> sp.csr_matrix:
+    """How often each word stands in each window, centre included: (B, V)."""
+    columns = np.concatenate([batch.centre[:, None], batch.context], axis=1)
+    there = columns >= 0
+    rows = np.repeat(np.arange(len(columns)), there.sum(1))
+    ones = np.ones(len(rows), dtype=np.float32)
+    return sp.csr_matrix((ones, (rows, columns[there])), shape=(len(columns), n_words))
 
 
 def _positive_information(together: sp.csr_matrix) -> sp.csr_matrix:

@@ -87,7 +87,7 @@ def plot_comparison(
         raise ValueError(f"Expected one title for each picture; got {len(pictures)} and {len(titles)}.")
     drawn = [picture_of(picture) for picture in pictures]
     limits = limits or equal_scale(shared_limits(drawn), aspect=1.0)
-    panel = max(240, min(400, 1180 // len(drawn)))
+    panel = max(240, min(400, 900 // len(drawn)))
     width, top = LEFT + panel * len(drawn) + 24 * (len(drawn) - 1) + RIGHT, TOP + (36 if title else 0)
     figure = make_subplots(1, len(drawn), subplot_titles=[escaped(t) for t in titles], shared_yaxes=True,
                            horizontal_spacing=24 / (width - LEFT - RIGHT))  # fmt: skip

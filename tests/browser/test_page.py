@@ -8,7 +8,6 @@ from labkit.view import export_html
 from tests.test_view_export import ATTACK, CONTEXTS, HostileModel
 from tests.test_view_fakes import PLACES, fake_models
 
-pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
