@@ -19,8 +19,10 @@ from labkit.folders import check_place
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; user errors become one sentence on standard error and exit status 1."""
     options = _parser().parse_args(arguments)
-    torch.set_num_threads(options.threads)
     try:
+        if options.threads < 1:
+            raise ValueError(f"--threads is {options.threads}; expected at least 1")
+        torch.set_num_threads(options.threads)
         options.run(options)
     except (ValueError, OSError, KeyError, ImportError, lk.TrainingDiverged) as error:
         message = error.args[0] if type(error) is KeyError and error.args else error  # str() of a KeyError is quoted
@@ -85,8 +87,9 @@ def _command(
 
 
 def _demo(options) -> None:
-    if options.seeds < 1:
-        raise ValueError(f"--seeds is {options.seeds}; expected at least 1")
+    for name in ("seeds", "jobs"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} is {getattr(options, name)}; expected at least 1")
     report = run_demo(
         seeds=range(options.seed, options.seed + options.seeds), device=options.device, steps=options.steps,
         out=options.out, quiet=options.json, jobs=options.jobs,

@@ -94,6 +94,11 @@ class WordDensity(Distribution):
         shape = torch.Size(sample_shape)
         return draw(self.prior, shape.numel(), generator).reshape(*shape, -1)
 
+    @property
+    def mean(self) -> Tensor:
+        """E[z], (k,): of a density given a context by its weights, otherwise by 4,096 draws."""
+        return self.prior.mean if isinstance(self.prior, Posterior) else draw(self.prior, 4096).mean(0)
+
     def entropy(self) -> Estimate:
         """−∫ p log p in nats, with its standard error (0 by quadrature, for k ≤ 2)."""
         return entropy(self.prior)

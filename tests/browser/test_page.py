@@ -9,7 +9,6 @@ from tests.test_view_export import ATTACK, CONTEXTS, HostileModel
 from tests.test_view_fakes import PLACES, fake_models
 
 
-
 @pytest.fixture(scope="module")
 def chromium():
     if shutil.which("chromium") is None:
