@@ -79,7 +79,7 @@ def run_demo(
     say(f"optimum {run['nats']['optimum']:.4f}; lower is better; wrote {out / 'bank.html'} with the baselines beside")
     if len(seeds) == 1:
         return run
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         others = pool.map(_run_alone, [(per_word, seed, settings) for seed in seeds[1:]])
         runs = [run, *tqdm(others, total=len(seeds) - 1, desc="other seeds", disable=quiet)]
     report = run | {"seeds": runs} | _over_seeds(runs)

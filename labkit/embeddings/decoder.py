@@ -173,7 +173,8 @@ class BasisDecoder(nn.Module):
         if self.mean is None:
             return z @ self.basis.T
         mean = self.mean(word)
-        return torch.cat([z, mean.expand(*z.shape[:-1], mean.shape[-1])], -1) @ self.basis.T
+        batch = torch.broadcast_shapes(z.shape[:-1], mean.shape[:-1])
+        return torch.cat([z.expand(*batch, -1), mean.expand(*batch, -1)], -1) @ self.basis.T
 
     def forward(self, z: Float[Tensor, "*points k"], word: Float[Tensor, "*words E"]) -> Tensor:
         """h, (*batch, H)."""

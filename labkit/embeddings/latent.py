@@ -16,7 +16,7 @@ from labkit.embeddings.exchange import SenseVector, sense_vectors
 from labkit.embeddings.word import WordDensity
 
 MOST_COMPARED = 2000  # words, the most frequent ones, among which similar ones are looked for
-KEPT_DENSITIES = 512  # words whose modes and cells are remembered
+KEPT_DENSITIES = 128  # words whose modes and cells are remembered
 
 
 class LatentEmbedding(Embedding):
@@ -102,7 +102,8 @@ class LatentEmbedding(Embedding):
 
     def word_vector(self, word: str) -> Tensor:
         """v_w, (E,)."""
-        return self.word_vectors.weight[self.row(word)].detach()
+        row = self.row(word)  # first, so that an unfitted model says that it is
+        return self.word_vectors.weight[row].detach()
 
     def hidden_at(self, word: str, z: Tensor) -> Tensor:
         """h(z, w), what the output layer sees: (N, k) -> (N, H)."""

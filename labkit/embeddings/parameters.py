@@ -4,8 +4,8 @@ import inspect
 from numbers import Real
 
 WHOLE = {  # the least value of each hyper-parameter that is a whole number
-    "dim": 1, "vector_dim": 1, "word_dim": 1, "components": 1, "layers": 0, "bins": 2, "samples": 1, "negatives": 0,
-    "window": 1, "steps": 1, "batch_size": 1, "seed": 0,
+    "dim": 1, "vector_dim": 1, "word_dim": 1, "components": 1, "k": 1, "layers": 0, "bins": 2, "samples": 1,
+    "negatives": 0, "window": 1, "steps": 1, "batch_size": 1, "seed": 0,
 }  # fmt: skip
 
 

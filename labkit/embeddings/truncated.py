@@ -36,7 +36,7 @@ class TruncatedEmbedding(StochasticEmbedding):
 
     def _check(self) -> None:
         super()._check()
-        if isinstance(self.k, bool) or self.k != int(self.k) or not 1 <= self.k <= self.dim:
+        if self.k > self.dim:
             raise ValueError(f"k is {self.k!r} of dim={self.dim}; expected 1 <= k <= dim")
 
     @property
@@ -56,6 +56,7 @@ class TruncatedEmbedding(StochasticEmbedding):
     @torch.no_grad()
     def mean(self, word: str) -> Tensor:
         """μ_w, (D − k,): the deterministic rest."""
+        self._fitted()
         if self.decode.mean is None:
             return self.word_vector(word)[:0]
         return self.decode.mean(self.word_vector(word))
