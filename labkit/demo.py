@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from labkit.embeddings import GaussianEmbedding, MixtureEmbedding, PointEmbedding, StochasticEmbedding
 from labkit.evaluate import (
+    LabelledWindows,
     by_known_cues,
     grammar_windows,
     handwritten_windows,
@@ -95,7 +96,8 @@ def _run_seed(corpus, seed: int, settings: dict, say, progress: bool = False, sh
         fitted[name] = kind(seed=seed, **settings).fit(corpus, progress=progress)
         if show and name == "flow":
             show(fitted["flow"])
-    return fitted, {"seed": seed} | _look_at_senses(fitted["flow"]) | _compare(fitted)
+    drawn = grammar_windows(corpus.vocabulary, HELD_OUT)
+    return fitted, {"seed": seed} | _look_at_senses(fitted["flow"], drawn) | _compare(fitted, drawn)
 
 
 def _run_alone(task: tuple[int, int, dict]) -> dict:
@@ -105,11 +107,11 @@ def _run_alone(task: tuple[int, int, dict]) -> dict:
     return _run_seed(load_corpus("senses", per_word=per_word), seed, settings, lambda *text: None)[1]
 
 
-def _look_at_senses(flow) -> dict:
-    drawn, written = grammar_windows(flow.vocabulary_, HELD_OUT), handwritten_windows(flow.vocabulary_)
+def _look_at_senses(flow, drawn: list[LabelledWindows]) -> dict:
+    written = handwritten_windows(flow.vocabulary_)
     on_grammar, on_written = mode_masses(flow, drawn), mode_masses(flow, written)
     cues = by_known_cues(written, on_written)
-    f1 = mode_f1(drawn, on_grammar)
+    f1, recovery = mode_f1(drawn, on_grammar), sense_recovery(drawn, on_grammar)[0]
     train = handwritten_windows(flow.vocabulary_, "train")
     ceiling = naive_bayes_ceiling(train, written, len(flow.vocabulary_))
     return {
@@ -118,16 +120,15 @@ def _look_at_senses(flow) -> dict:
         "mode_f1": f1["f1"],
         "mode_precision": f1["precision"],
         "mode_recall": f1["recall"],
-        "ari": {"grammar": sense_recovery(drawn, on_grammar)[0]["ari"], "handwritten": cues.ari["1+ cues"]},
-        "senses_grammar": sense_recovery(drawn, on_grammar)[0],
+        "ari": {"grammar": recovery["ari"], "handwritten": cues.ari["1+ cues"]},
+        "senses_grammar": recovery,
         "senses_handwritten": cues.T.to_dict(),
         "trivial": trivial_baselines(drawn).T.to_dict(),
         "naive_bayes": {"ari": float(ceiling.ari.mean()), "accuracy": float(ceiling.accuracy.mean())},
     }
 
 
-def _compare(fitted: dict) -> dict:
-    windows = grammar_windows(fitted["flow"].vocabulary_, HELD_OUT)
+def _compare(fitted: dict, windows: list[LabelledWindows]) -> dict:
     values = {name: nats_per_word(model, windows) for name, model in fitted.items()}
     best = values["optimum"] = optimum(windows)
     over = {name: v - best for name, v in values.items() if name != "optimum"}

@@ -47,9 +47,8 @@ def pick_device(name: str = "auto") -> torch.device:
 def one_thread(device: torch.device):
     """Let torch compute on one CPU thread inside, as many as before afterwards.
 
-    A training step is hundreds of small operations. A second thread gains 8 % of its time on an idle machine, and on
-    a busy one, where threads wait for each other at each of them, loses a factor of ten. One thread also makes the
-    same bits every time.
+    A training step is hundreds of small operations. A second thread gains little on an idle machine, and on a busy
+    one, where threads wait for each other at each of them, loses much. One thread also makes the same bits every time.
     """
     before = torch.get_num_threads()
     if device.type == "cpu":

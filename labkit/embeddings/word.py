@@ -2,14 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent, Normal
 
 from labkit.density import (
     Estimate,
@@ -31,6 +31,12 @@ WORDS_PER_MODE, SENTENCES_PER_MODE = 8, 5
 REACH = 14.0  # nats below the top at which a cell of the grid no longer counts
 RESOLUTION = 91  # cells an axis, for sums over a word's plane
 LARGEST_TABLE = 4_000_000  # numbers p(c∣z,w), over places and words, that are made of a mode
+
+
+@cache
+def _null_table() -> NullTable:
+    """The shipped thresholds, read once."""
+    return NullTable.load(NULL_TABLE)
 
 
 @dataclass(frozen=True)
@@ -112,8 +118,7 @@ class WordDensity(Distribution):
     @property
     def significance(self) -> float:
         """The least drop between modes that one-mode data would not show, for as many occurrences as w had."""
-        table = NullTable.load(NULL_TABLE)
-        return table(int(self.model.counts_[self.model.row(self.word)]))
+        return _null_table()(int(self.model.counts_[self.model.row(self.word)]))
 
     @cached_property
     def basins(self) -> Modes:
@@ -234,14 +239,16 @@ class WordDensity(Distribution):
         text = context if isinstance(context, str) else " ".join(context)
         vector = self.model.word_vector(self.word)
         ids = torch.as_tensor(self.model.encode_context(context, self.word), device=vector.device)
-        proposal = None
-        if self.event_shape[0] > 2:
-            with torch.no_grad():
-                proposal = self.model.encoder(ids[None], torch.ones_like(ids, dtype=torch.bool)[None], vector[None])
-            proposal = _single(proposal)
+        proposal = self._proposal(ids, vector) if self.event_shape[0] > 2 else None
         generator = torch.Generator().manual_seed(seed)
         moved = posterior(self.prior, self.log_likelihood(ids), proposal, generator=generator)
         return WordDensity(self.model, self.word, moved, text)
+
+    @torch.no_grad()
+    def _proposal(self, ids: Tensor, vector: Tensor) -> Distribution:
+        """The encoder's q(z∣w,c) for one context (m,), without the axis of the batch."""
+        batch = self.model.encoder(ids[None], torch.ones_like(ids, dtype=torch.bool)[None], vector[None])
+        return Independent(Normal(batch.mean[0], batch.stddev[0]), 1)
 
     @property
     def effective_sample_size(self) -> float | None:
@@ -291,9 +298,3 @@ def bag_of_words(contexts: Tensor) -> tuple[Tensor, Tensor]:
     bags = torch.zeros(len(contexts), len(ids))
     bags.scatter_add_(1, place, (contexts >= 0).to(bags))
     return ids, bags
-
-
-def _single(proposal: Distribution) -> Distribution:
-    """The one density of a batch of one."""
-    normal = torch.distributions.Normal(proposal.mean[0], proposal.stddev[0])
-    return torch.distributions.Independent(normal, 1)

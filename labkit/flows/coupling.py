@@ -10,7 +10,26 @@ from labkit.flows.transforms import ElementwiseBijection, Transform
 from labkit.networks.mlp import ContextMLP
 
 
-class Elementwise(Transform):
+class _Conditioned(Transform):
+    """A transform that applies an elementwise bijection; subclasses say to what, and where its parameters come from."""
+
+    bijection: ElementwiseBijection
+
+    def forward_and_log_det(
+        self, u: Float[Tensor, "*points d"], context: Float[Tensor, "*contexts c"] | None = None
+    ) -> tuple[Float[Tensor, "*batch d"], Float[Tensor, "*batch"]]:
+        return self._apply_bijection(self.bijection.forward, u, context)
+
+    def inverse_and_log_det(
+        self, z: Float[Tensor, "*points d"], context: Float[Tensor, "*contexts c"] | None = None
+    ) -> tuple[Float[Tensor, "*batch d"], Float[Tensor, "*batch"]]:
+        return self._apply_bijection(self.bijection.inverse, z, context)
+
+    def _apply_bijection(self, direction: Callable, points: Tensor, context: Tensor | None):
+        raise NotImplementedError
+
+
+class Elementwise(_Conditioned):
     """z_i = f(u_i; θ_i(c)): every feature on its own, with parameters that depend on the context alone.
 
     log|det ∂z/∂u| = Σ_i log f′(u_i). Without a context θ is a plain learned parameter. In one dimension
@@ -46,16 +65,6 @@ class Elementwise(Transform):
         else:
             self.constants = nn.Parameter(torch.zeros(outputs))
 
-    def forward_and_log_det(
-        self, u: Float[Tensor, "*points d"], context: Float[Tensor, "*contexts c"] | None = None
-    ) -> tuple[Float[Tensor, "*batch d"], Float[Tensor, "*batch"]]:
-        return self._apply_bijection(self.bijection.forward, u, context)
-
-    def inverse_and_log_det(
-        self, z: Float[Tensor, "*points d"], context: Float[Tensor, "*contexts c"] | None = None
-    ) -> tuple[Float[Tensor, "*batch d"], Float[Tensor, "*batch"]]:
-        return self._apply_bijection(self.bijection.inverse, z, context)
-
     def _apply_bijection(self, direction: Callable, points: Tensor, context: Tensor | None):
         batch = self.batch_shape(points, context)
         params = self.conditioner.outputs_first(None, context) if self.context_features else self.constants
@@ -67,7 +76,7 @@ class Elementwise(Transform):
         return z.movedim(0, -1), log_det.sum(0)
 
 
-class Coupling(Transform):
+class Coupling(_Conditioned):
     """z = [u_a, f(u_b; θ(u_a, c))]: one half stays, and says with the context how to move the other.
 
     log|det ∂z/∂u| = Σ_{i∈b} log f′(u_i), and the inverse costs what the forward costs, because u_a = z_a
@@ -112,16 +121,6 @@ class Coupling(Transform):
         kept, moved = reversed(self.halves) if swap else self.halves
         outputs = bijection.parameters_per_feature * moved
         self.conditioner = ContextMLP(kept, context_features, hidden, outputs, zero_init=True)
-
-    def forward_and_log_det(
-        self, u: Float[Tensor, "*points d"], context: Float[Tensor, "*contexts c"] | None = None
-    ) -> tuple[Float[Tensor, "*batch d"], Float[Tensor, "*batch"]]:
-        return self._apply_bijection(self.bijection.forward, u, context)
-
-    def inverse_and_log_det(
-        self, z: Float[Tensor, "*points d"], context: Float[Tensor, "*contexts c"] | None = None
-    ) -> tuple[Float[Tensor, "*batch d"], Float[Tensor, "*batch"]]:
-        return self._apply_bijection(self.bijection.inverse, z, context)
 
     def _apply_bijection(self, direction: Callable, points: Tensor, context: Tensor | None):
         batch = self.batch_shape(points, context)
