@@ -2,7 +2,7 @@
 
 A flow fitted to few points of one Gaussian often shows two modes. How deep the pass between them then
 is depends on the number of points and on the flow, not on the data: so fit the same flow to data known
-to have one mode, and ask of a word's modes that they be further apart than 95 % of those.
+to have one mode, and ask of a word's modes that they be further apart than 95 or 99 % of those.
 """
 
 import json

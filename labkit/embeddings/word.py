@@ -117,7 +117,7 @@ class WordDensity(Distribution):
 
     @property
     def significance(self) -> float:
-        """The least drop between modes that one-mode data would not show, for as many occurrences as w had."""
+        """The drop between modes that one word in a hundred with one sense and as many occurrences would show, nats."""
         return _null_table()(int(self.model.counts_[self.model.row(self.word)]))
 
     @cached_property
