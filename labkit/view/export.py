@@ -246,7 +246,7 @@ def _boxes(grid: DensityGrid, limits: Limits, font: float) -> list[dict]:
 
 
 def _table(table: pd.DataFrame) -> dict:
-    """A table as texts: figures to three digits, the index as first column if it says anything."""
+    """A table as texts: figures to four digits, the index as first column if it says anything."""
     if not isinstance(table.index, pd.RangeIndex):
         table = table.reset_index()
     numeric = [pd.api.types.is_numeric_dtype(kind) and str(kind) != "bool" for kind in table.dtypes]
@@ -256,11 +256,11 @@ def _table(table: pd.DataFrame) -> dict:
 
 
 def _texts(column: pd.Series, numeric: bool) -> list[str]:
-    """A column's cells: numbers with as many decimals as give the largest three digits."""
+    """A column's cells: numbers with as many decimals as give the largest four digits."""
     largest = column.abs().max() if numeric else 0
     decimals = 0
     if numeric and not pd.api.types.is_integer_dtype(column.dtype) and 0 < largest < np.inf:
-        decimals = int(np.clip(2 - np.floor(np.log10(largest)), 0, 6))
+        decimals = int(np.clip(3 - np.floor(np.log10(largest)), 0, 6))
     texts = [
         "–" if pd.isna(value) else f"{value:,.{decimals}f}" if numeric else str(value) for value in column
     ]
