@@ -55,9 +55,9 @@ browser: $(STAMP)  ## JupyterLab and exported pages in a real Chromium
 	  else echo "The browser tests need Chromium: install your system's package 'chromium' and try again."; exit 1; fi; fi; \
 	echo "== browser tests"; $(PY) -m pytest -m browser tests/browser
 
-bench: $(STAMP)  ## time the layers and models; figures for docs/results.md
-	@for benchmark in benchmarks/bench_*.py; do \
-	  test -e "$$benchmark" || { echo "no benchmarks yet"; continue; }; \
+bench: $(STAMP)  ## time the layers and models, labkit beside its peers; figures for docs/results.md
+	@$(PIP) -e '.[bench]' -c constraints.txt
+	@for benchmark in benchmarks/flows.py benchmarks/bench_*.py; do \
 	  echo "== $$benchmark"; $(PY) "$$benchmark" || exit 1; done
 
 clean:  ## remove caches and build outputs; the environment stays (rm -r .venv removes it)

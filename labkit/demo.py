@@ -161,7 +161,9 @@ def _write_page(fitted: dict, out: Path, table: pd.DataFrame | None) -> None:
 def _show_senses(flow, say) -> None:
     for word in ("bank", "spring", "tuesday"):
         modes = flow[word].modes()
-        say(f"\n{word}: {len(modes)} mode{'s' if len(modes) > 1 else ''}")
+        valley = min(mode.drop for mode in modes)  # infinite for a single mode
+        depth = f", the shallowest valley {valley:.2f} nats deep" if len(modes) > 1 else ""
+        say(f"\n{word}: {len(modes)} mode{'s' if len(modes) > 1 else ''}{depth}")
         for mode in modes:
             say(f"  {mode.mass:4.0%}  {', '.join(mode.words[:6])}")
             say("\n".join(f"        {sentence}" for sentence in mode.sentences[:2]))

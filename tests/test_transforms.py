@@ -3,52 +3,19 @@
 import pytest
 import torch
 from torch.func import jacrev, vmap
+from transform_cases import AFFINE, CONDITIONAL, CONTEXT, EVERY, HIDDEN, LEARNED, SPLINE
 
 from labkit.flows import (
     Compose,
     Coupling,
     Elementwise,
-    ElementwiseAffine,
     Permutation,
     RationalQuadraticSpline,
     Reverse,
     inverse_rational_quadratic_spline,
-    neural_spline_flow,
     rational_quadratic_spline,
 )
 from labkit.networks import ContextMLP
-
-CONTEXT = 3  # width of every context in this file
-SPLINE, AFFINE, HIDDEN = RationalQuadraticSpline(bins=5, bound=3.0), ElementwiseAffine(), (8, 8)
-
-
-def alternating(bijection, features, context_features):
-    halves = [Coupling(bijection, features, context_features, HIDDEN, swap) for swap in (False, True)]
-    return Compose(halves)
-
-
-CONDITIONAL = {
-    "elementwise affine": lambda: Elementwise(AFFINE, 2, CONTEXT, HIDDEN),
-    "elementwise spline, 1-d": lambda: Elementwise(SPLINE, 1, CONTEXT, HIDDEN),
-    "elementwise spline, 3-d": lambda: Elementwise(SPLINE, 3, CONTEXT, HIDDEN),
-    "affine couplings": lambda: alternating(AFFINE, 2, CONTEXT),
-    "spline couplings, 2-d": lambda: alternating(SPLINE, 2, CONTEXT),
-    "spline couplings, 5-d": lambda: alternating(SPLINE, 5, CONTEXT),
-    "neural spline flow, 1-d": lambda: neural_spline_flow(1, CONTEXT, layers=2, hidden=HIDDEN).transform,
-    "neural spline flow, 2-d": lambda: neural_spline_flow(2, CONTEXT, layers=3, hidden=HIDDEN).transform,
-}
-UNCONDITIONAL = {
-    "constant affine": lambda: Elementwise(AFFINE, 2),
-    "constant spline": lambda: Elementwise(SPLINE, 2),
-    "one coupling": lambda: Coupling(SPLINE, 3, hidden=HIDDEN),
-    "one swapped coupling": lambda: Coupling(SPLINE, 3, hidden=HIDDEN, swap=True),
-    "reverse, affine, coupling": lambda: Compose(
-        [Reverse(2), Elementwise(AFFINE, 2), Coupling(SPLINE, 2, 0, HIDDEN)]
-    ),
-}
-PERMUTATIONS = {"permutation": lambda: Permutation([2, 0, 1]), "reverse": lambda: Reverse(4)}
-LEARNED = CONDITIONAL | UNCONDITIONAL
-EVERY = LEARNED | PERMUTATIONS
 
 
 def over(cases):

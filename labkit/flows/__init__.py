@@ -4,31 +4,74 @@
 """
 
 from labkit.flows.affine import ElementwiseAffine
-from labkit.flows.base import DiagonalNormal, StandardNormal
+from labkit.flows.autoregressive import MaskedAutoregressive
+from labkit.flows.base import (
+    DiagonalNormal,
+    GaussianMixture,
+    GaussianMixtureBase,
+    IndependentFeatures,
+    StandardLogistic,
+    StandardNormal,
+    UniformBox,
+)
+from labkit.flows.circulant import CirculantDiagonal, circulant
+from labkit.flows.circular import CircularSpline, wrapped
 from labkit.flows.coupling import Coupling, Elementwise
-from labkit.flows.flow import Flow, FlowDistribution, neural_spline_flow
+from labkit.flows.flow import Flow, FlowDistribution, masked_autoregressive_flow, neural_spline_flow
+from labkit.flows.interop import AsTorchTransform, FromTorchTransform
+from labkit.flows.linear import DenseLinear, InvertibleConv1x1, LinearTransform, LULinear, Orthogonal
+from labkit.flows.mixture import MixtureCDF
 from labkit.flows.spline import (
     RationalQuadraticSpline,
     inverse_rational_quadratic_spline,
     rational_quadratic_spline,
 )
+from labkit.flows.squash import Inverse, Logit, Sigmoid, Softplus
 from labkit.flows.transforms import Compose, ElementwiseBijection, Permutation, Reverse, Transform
+from labkit.flows.truncated import TruncatedLogistic, TruncatedLogisticBase, TruncatedNormal, TruncatedNormalBase
 
 __all__ = [
+    "AsTorchTransform",
+    "CirculantDiagonal",
+    "CircularSpline",
     "Compose",
     "Coupling",
+    "DenseLinear",
     "DiagonalNormal",
     "Elementwise",
     "ElementwiseAffine",
     "ElementwiseBijection",
     "Flow",
     "FlowDistribution",
+    "FromTorchTransform",
+    "GaussianMixture",
+    "GaussianMixtureBase",
+    "IndependentFeatures",
+    "Inverse",
+    "InvertibleConv1x1",
+    "LULinear",
+    "LinearTransform",
+    "Logit",
+    "MaskedAutoregressive",
+    "MixtureCDF",
+    "Orthogonal",
     "Permutation",
     "RationalQuadraticSpline",
     "Reverse",
+    "Sigmoid",
+    "Softplus",
+    "StandardLogistic",
     "StandardNormal",
     "Transform",
+    "TruncatedLogistic",
+    "TruncatedLogisticBase",
+    "TruncatedNormal",
+    "TruncatedNormalBase",
+    "UniformBox",
+    "circulant",
     "inverse_rational_quadratic_spline",
+    "masked_autoregressive_flow",
     "neural_spline_flow",
     "rational_quadratic_spline",
+    "wrapped",
 ]

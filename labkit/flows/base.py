@@ -1,9 +1,15 @@
 """Base densities: modules that make a torch Distribution on their own device and in their own precision."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
-from torch.distributions import Independent, Normal
+from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal, Uniform, constraints
+from torch.nn.functional import logsigmoid
+
+Bounds = float | Sequence[float] | Float[Tensor, "..."]
 
 
 class DiagonalNormal(Independent):
@@ -19,6 +25,12 @@ class DiagonalNormal(Independent):
 
     def __init__(self, loc: Float[Tensor, "*batch d"], scale: Float[Tensor, "*batch d"], validate_args=None):
         super().__init__(Normal(loc, scale, validate_args), 1, validate_args)
+
+    def log_prob(self, value: Float[Tensor, "*points d"]) -> Float[Tensor, "*draws"]:
+        """−½ Σ_i ((x_i − loc_i) / scale_i)² − Σ_i log scale_i − (d/2) log 2π, nats; for an empty batch too."""
+        loc, scale = self.base_dist.loc, self.base_dist.scale
+        squares = ((value - loc) / scale).square().sum(-1)
+        return -0.5 * (squares + loc.shape[-1] * math.log(2 * math.pi)) - scale.log().sum(-1)
 
     def rsample(self, sample_shape=(), *, generator: Generator | None = None) -> Float[Tensor, "*draws d"]:
         """Draws of shape sample_shape + batch_shape + (d,), differentiable in loc and scale."""
@@ -61,3 +73,227 @@ class StandardNormal(nn.Module):
 
     def forward(self) -> DiagonalNormal:
         return DiagonalNormal(self.loc, self.scale, validate_args=False)
+
+
+class Seeded(Distribution):
+    """A Distribution whose `rsample` takes a generator, and hence its `sample`."""
+
+    has_rsample = True
+
+    @torch.no_grad()
+    def sample(self, sample_shape=(), *, generator: Generator | None = None) -> Float[Tensor, "*draws"]:
+        """`rsample` without gradients."""
+        return self.rsample(sample_shape, generator=generator)
+
+    def _uniform(self, sample_shape, like: Tensor, generator: Generator | None) -> Tensor:
+        """U(0, 1) of the draws' shape. `rand` is a grid that contains 0, where icdf may be −∞: half a cell, then."""
+        shape = self._extended_shape(torch.Size(sample_shape))
+        u = torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device)
+        return u.clamp(min=torch.finfo(u.dtype).eps / 4)
+
+
+class IndependentFeatures(Seeded, Independent):
+    """d independent coordinates as one event: a `base` whose last batch axis becomes the event axis.
+
+    Arguments:
+        base: a Distribution of batch shape (*batch, d) over numbers, whose `rsample` takes `generator`.
+    """
+
+    has_rsample = True
+
+    def __init__(self, base: Distribution):
+        super().__init__(base, 1, validate_args=False)
+
+    def log_prob(self, value: Float[Tensor, "*points d"]) -> Float[Tensor, "*draws"]:
+        """Σ_i log p_i(x_i) in nats; torch's own sum fails for an empty batch."""
+        return self.base_dist.log_prob(value).sum(-1)
+
+    def rsample(self, sample_shape=(), *, generator: Generator | None = None) -> Float[Tensor, "*draws d"]:
+        """Draws of shape sample_shape + batch_shape + (d,), with the gradients that base gives."""
+        return self.base_dist.rsample(sample_shape, generator=generator)
+
+    def expand(self, batch_shape, _instance=None):
+        """The same density with another batch shape."""
+        return IndependentFeatures(self.base_dist.expand((*batch_shape, *self.event_shape)))
+
+
+class Logistic(Seeded):
+    """The logistic density over numbers: log p(x) = log σ(x̃) + log σ(−x̃) − log scale, x̃ = (x − loc)/scale (nats)."""
+
+    support = constraints.real
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+
+    def __init__(self, loc: Float[Tensor, "*batch"], scale: Float[Tensor, "*batch"]):
+        self.loc, self.scale = loc, scale
+        super().__init__(loc.shape, validate_args=False)
+
+    def log_prob(self, value: Float[Tensor, "*points"]) -> Float[Tensor, "*draws"]:
+        x = (value - self.loc) / self.scale
+        return logsigmoid(x) + logsigmoid(-x) - self.scale.log()
+
+    def cdf(self, value: Float[Tensor, "*points"]) -> Float[Tensor, "*draws"]:
+        return torch.sigmoid((value - self.loc) / self.scale)
+
+    def rsample(self, sample_shape=(), *, generator: Generator | None = None) -> Float[Tensor, "*draws"]:
+        u = self._uniform(sample_shape, self.loc, generator)
+        return self.loc + self.scale * (u.log() - torch.log1p(-u))
+
+    def expand(self, batch_shape, _instance=None):
+        return Logistic(self.loc.expand(batch_shape), self.scale.expand(batch_shape))
+
+
+class Box(Seeded, Uniform):
+    """The uniform density on [low, high), over numbers: −log(high − low) nats inside, −∞ outside.
+
+    Example:
+        >>> Box(0.0, 2.0, validate_args=False).log_prob(torch.tensor([1.0, 2.0]))
+        tensor([-0.6931,    -inf])
+    """
+
+    def log_prob(self, value: Float[Tensor, "*points"]) -> Float[Tensor, "*draws"]:
+        outside = (value < self.low) | (value >= self.high)
+        # 0 · value, of points inside only: a gradient of 0 that exists, and a NaN that stays one.
+        inside = 0 * torch.where(outside, 0.0, value) - (self.high - self.low).log()
+        return torch.where(outside, -torch.inf, inside)
+
+    def rsample(self, sample_shape=(), *, generator: Generator | None = None) -> Float[Tensor, "*draws"]:
+        x = self.low + (self.high - self.low) * self._uniform(sample_shape, self.low, generator)
+        return torch.minimum(x, torch.nextafter(self.high, self.low))  # the sum may round up to high
+
+
+class GaussianMixture(Seeded, MixtureSameFamily):
+    """Σ_j π_j N(loc_j, diag scale_j²) over (d,), π = softmax(logits), j = 1 … K.
+
+    `log_prob` is differentiable in everything. A draw is not a smooth function of the component it comes from:
+    `rsample` passes gradients to loc and scale of that component and **none to the logits**, so that an expectation
+    over draws has a biased gradient for K > 1. Fit weights through `log_prob`.
+
+    Arguments:
+        logits: (*batch, K).
+        loc, scale: (*batch, K, d).
+
+    Example:
+        >>> two = GaussianMixture(torch.zeros(2), torch.tensor([[-1.0], [1.0]]), torch.ones(2, 1))
+        >>> two.log_prob(torch.zeros(1))  # −½ − log √(2π) nats
+        tensor(-1.4189)
+    """
+
+    has_rsample = True
+
+    def __init__(
+        self, logits: Float[Tensor, "*batch K"], loc: Float[Tensor, "*batch K d"], scale: Float[Tensor, "*batch K d"]
+    ):
+        self.logits, self.loc, self.scale = logits, loc, scale
+        components = DiagonalNormal(loc, scale, validate_args=False)
+        super().__init__(Categorical(logits=logits, validate_args=False), components, validate_args=False)
+
+    def rsample(self, sample_shape=(), *, generator: Generator | None = None) -> Float[Tensor, "*draws d"]:
+        """Draws of shape sample_shape + batch_shape + (d,), differentiable as said above."""
+        shape = (*sample_shape, *self.loc.shape)  # (…, K, d)
+        # The first of K alarm clocks with rates π_j to ring is clock j with probability π_j.
+        alarms = torch.empty(shape[:-1], dtype=self.loc.dtype, device=self.loc.device)
+        drawn = (alarms.exponential_(generator=generator).log() - self.logits).argmin(-1)
+        index = drawn[..., None, None].expand(*drawn.shape, 1, shape[-1])
+        loc, scale = (p.expand(shape).gather(-2, index).squeeze(-2) for p in (self.loc, self.scale))
+        return loc + scale * torch.randn(loc.shape, generator=generator, dtype=loc.dtype, device=loc.device)
+
+    def expand(self, batch_shape, _instance=None):
+        """The same density with another batch shape."""
+        wide = (*batch_shape, *self.loc.shape[-2:])
+        return GaussianMixture(self.logits.expand(wide[:-1]), self.loc.expand(wide), self.scale.expand(wide))
+
+
+class StandardLogistic(nn.Module):
+    """d independent standard logistics: tails of e^{−|u|}, heavier than the normal's.
+
+    Example:
+        >>> StandardLogistic(2)().log_prob(torch.zeros(2))  # −2 log 4 nats
+        tensor(-2.7726)
+    """
+
+    def __init__(self, features: int):
+        super().__init__()
+        if features < 1:
+            raise ValueError(f"expected features >= 1; got {features}")
+        self.features = features
+        self.register_buffer("loc", torch.zeros(features), persistent=False)
+        self.register_buffer("scale", torch.ones(features), persistent=False)
+
+    def forward(self) -> IndependentFeatures:
+        return IndependentFeatures(Logistic(self.loc, self.scale))
+
+
+class UniformBox(nn.Module):
+    """The uniform density on [low_1, high_1) × … × [low_d, high_d); [−π, π) for the base of a circular flow.
+
+    Arguments:
+        low, high: d finite bounds each. Lists are rounded to the default precision; for bounds exact in float64
+            give tensors of float64.
+
+    Raises:
+        ValueError: for no bounds, unequal numbers of them, bounds that are not finite, or low >= high.
+
+    Example:
+        >>> torus = UniformBox([-torch.pi] * 2, [torch.pi] * 2)
+        >>> torus().log_prob(torch.zeros(2))  # −2 log 2π nats
+        tensor(-3.6758)
+    """
+
+    def __init__(self, low: Bounds, high: Bounds):
+        super().__init__()
+        self.features = len(low)
+        low, high = feature_bounds(self.features, low, high)
+        if not torch.isfinite(high - low).all():
+            raise ValueError(f"expected finite bounds; got low={low.tolist()} and high={high.tolist()}")
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("high", high, persistent=False)
+
+    def forward(self) -> IndependentFeatures:
+        return IndependentFeatures(Box(self.low, self.high, validate_args=False))
+
+
+class GaussianMixtureBase(nn.Module):
+    """A learned mixture of K diagonal normals over (d,): a base that has several modes before any transform acts.
+
+    Fresh, K = 1 is the standard normal; K > 1 has means drawn from it (equal means would never part), unit
+    scales and equal weights. See `GaussianMixture` for which gradients pass through draws.
+
+    Arguments:
+        features, components: d and K.
+        generator: for the first means.
+
+    Example:
+        >>> base = GaussianMixtureBase(2, components=3, generator=torch.Generator().manual_seed(0))
+        >>> base().sample((5,)).shape
+        torch.Size([5, 2])
+    """
+
+    def __init__(self, features: int, components: int, *, generator: Generator | None = None):
+        super().__init__()
+        if features < 1 or components < 1:
+            raise ValueError(f"expected features >= 1 and components >= 1; got {features} and {components}")
+        self.features = features
+        self.logits = nn.Parameter(torch.zeros(components))
+        self.loc = nn.Parameter((components > 1) * torch.randn(components, features, generator=generator))
+        self.log_scale = nn.Parameter(torch.zeros(components, features))
+
+    def forward(self) -> GaussianMixture:
+        return GaussianMixture(self.logits, self.loc, self.log_scale.exp())
+
+
+def feature_bounds(features: int, low: Bounds, high: Bounds) -> tuple[Float[Tensor, "d"], Float[Tensor, "d"]]:
+    """Bounds (d,) from one number for all features or one for each; tensors keep their precision.
+
+    Raises:
+        ValueError: for features < 1, another number of bounds than features, or low >= high.
+    """
+    if features < 1:
+        raise ValueError(f"expected features >= 1; got {features}")
+    bounds = [b if isinstance(b, Tensor) else torch.tensor(b, dtype=torch.get_default_dtype()) for b in (low, high)]
+    if any(bound.shape not in ((), (features,)) for bound in bounds):
+        shapes = [tuple(bound.shape) for bound in bounds]
+        raise ValueError(f"expected one bound, or {features}, on each side; got shapes {shapes[0]} and {shapes[1]}")
+    low, high = (bound.expand(features).clone() for bound in bounds)
+    if not (low < high).all():
+        raise ValueError(f"expected low < high for every feature; got low={low.tolist()} and high={high.tolist()}")
+    return low, high

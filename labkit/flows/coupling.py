@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -40,7 +41,7 @@ class Elementwise(_Conditioned):
         bijection: the family f.
         features: d.
         context_features: c, or 0.
-        hidden: widths of the network θ(c).
+        hidden, activation: of the network θ(c).
 
     Example:
         >>> from labkit.flows.affine import ElementwiseAffine
@@ -56,12 +57,15 @@ class Elementwise(_Conditioned):
         features: int,
         context_features: int = 0,
         hidden: Sequence[int] = (64, 64),
+        activation: Callable[[Tensor], Tensor] = F.silu,
     ):
         super().__init__(features, context_features)
         self.bijection = bijection
         outputs = bijection.parameters_per_feature * features
         if context_features:
-            self.conditioner = ContextMLP(0, context_features, hidden, outputs, zero_init=True)
+            self.conditioner = ContextMLP(
+                0, context_features, hidden, outputs, activation=activation, zero_init=True
+            )
         else:
             self.constants = nn.Parameter(torch.zeros(outputs))
 
@@ -90,6 +94,7 @@ class Coupling(_Conditioned):
         context_features: c, or 0.
         hidden: widths of the network θ(u_a, c), whose first layer treats a shared context once.
         swap: move a given b instead.
+        activation: of the network.
 
     Raises:
         ValueError: for one feature, which has no other half: use `Elementwise`.
@@ -109,6 +114,7 @@ class Coupling(_Conditioned):
         context_features: int = 0,
         hidden: Sequence[int] = (64, 64),
         swap: bool = False,
+        activation: Callable[[Tensor], Tensor] = F.silu,
     ):
         super().__init__(features, context_features)
         if features == 1:
@@ -120,7 +126,9 @@ class Coupling(_Conditioned):
         self.halves = (features // 2, features - features // 2)
         kept, moved = reversed(self.halves) if swap else self.halves
         outputs = bijection.parameters_per_feature * moved
-        self.conditioner = ContextMLP(kept, context_features, hidden, outputs, zero_init=True)
+        self.conditioner = ContextMLP(
+            kept, context_features, hidden, outputs, activation=activation, zero_init=True
+        )
 
     def _apply_bijection(self, direction: Callable, points: Tensor, context: Tensor | None):
         batch = self.batch_shape(points, context)

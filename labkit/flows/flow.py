@@ -1,17 +1,19 @@
 """A flow: a base density carried through a transform, as a torch Distribution."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from labkit.flows.affine import ElementwiseAffine
+from labkit.flows.autoregressive import MaskedAutoregressive
 from labkit.flows.base import StandardNormal
 from labkit.flows.coupling import Coupling, Elementwise
 from labkit.flows.spline import RationalQuadraticSpline
-from labkit.flows.transforms import Compose, Transform
+from labkit.flows.transforms import Compose, ElementwiseBijection, Reverse, Transform
 
 
 class FlowDistribution(Distribution):
@@ -55,6 +57,15 @@ class FlowDistribution(Distribution):
             self._validate_sample(value)
         u, log_det = self.transform.inverse_and_log_det(value, self.context)
         return self._expand(self.base.log_prob(u) + log_det)
+
+    def _validate_sample(self, value: Tensor) -> None:
+        """One look at the values, which on a GPU waits for it: `flow(context, validate_args=False)` goes without."""
+        missing = int(value.isnan().sum())
+        if missing:
+            raise ValueError(
+                f"expected points of {self.event_shape[0]} numbers; got {missing} NaN among {value.numel()}. "
+                "Look for a division by zero or a missing value where the points come from"
+            )
 
     def rsample_and_log_prob(
         self, sample_shape: Sequence[int] = (), *, generator: Generator | None = None
@@ -133,8 +144,14 @@ class Flow(nn.Module):
         """c, the width of the context; 0 for an unconditional flow."""
         return self.transform.context_features
 
-    def forward(self, context: Float[Tensor, "*contexts c"] | None = None) -> FlowDistribution:
-        """p(z∣context), with batch shape that of the context."""
+    def forward(
+        self, context: Float[Tensor, "*contexts c"] | None = None, validate_args: bool | None = None
+    ) -> FlowDistribution:
+        """p(z∣context), with batch shape that of the context.
+
+        validate_args looks for NaN in context and points; None is torch's own setting, which is to look. On a GPU a
+        look waits for the device: False keeps `log_prob` and `sample` free of synchronisation.
+        """
         width = self.context_features
         if width and (context is None or context.ndim == 0 or context.shape[-1] != width):
             got = "None" if context is None else f"shape {tuple(context.shape)}"
@@ -143,7 +160,18 @@ class Flow(nn.Module):
             raise ValueError(
                 f"this flow is unconditional and expected no context; got shape {tuple(context.shape)}"
             )
-        return FlowDistribution(self.transform, self.base(), context)
+        return FlowDistribution(self.transform, self.base(), context, validate_args=validate_args)
+
+    def compile(self, **options) -> "Flow":
+        """Hand both directions to torch.compile, as whole graphs, and return self; options are torch.compile's.
+
+        Weights, state dict and results (to rounding) stay as they are. The first call with a new number of axes pays
+        for compilation, so it is for long trainings, not for a notebook's cell. Needs a C++ compiler on the CPU.
+        """
+        options = {"fullgraph": True} | options
+        for name in ("forward_and_log_det", "inverse_and_log_det"):
+            setattr(self.transform, name, torch.compile(getattr(self.transform, name), **options))
+        return self
 
 
 def neural_spline_flow(
@@ -154,6 +182,7 @@ def neural_spline_flow(
     bound: float = 5.0,
     hidden: Sequence[int] = (64, 64),
     affine: bool = True,
+    activation: Callable[[Tensor], Tensor] = F.silu,
 ) -> Flow:
     """A neural spline flow (Durkan, Bekasov, Murray & Papamakarios 2019, arXiv 1906.04032).
 
@@ -168,6 +197,7 @@ def neural_spline_flow(
         hidden: widths of every conditioner.
         affine: let data first meet a location and scale per context, so that the splines' square [−B, B]^d
             has to hold standardised points only.
+        activation: of the conditioners.
 
     Example:
         >>> neural_spline_flow(features=2)().log_prob(torch.zeros(2))  # −log 2π nats
@@ -175,9 +205,44 @@ def neural_spline_flow(
     """
     spline = RationalQuadraticSpline(bins, bound)
     if features == 1:
-        parts = [Elementwise(spline, 1, context_features, hidden) for _ in range(layers)]
+        parts = [Elementwise(spline, 1, context_features, hidden, activation) for _ in range(layers)]
     else:
-        parts = [Coupling(spline, features, context_features, hidden, swap=i % 2 == 1) for i in range(layers)]
+        parts = [
+            Coupling(spline, features, context_features, hidden, i % 2 == 1, activation) for i in range(layers)
+        ]
     if affine:
-        parts.append(Elementwise(ElementwiseAffine(), features, context_features, hidden))
+        parts.append(Elementwise(ElementwiseAffine(), features, context_features, hidden, activation))
+    return Flow(Compose(parts), StandardNormal(features))
+
+
+def masked_autoregressive_flow(
+    features: int,
+    context_features: int = 0,
+    layers: int = 3,
+    bijection: ElementwiseBijection | None = None,
+    hidden: Sequence[int] = (64, 64),
+    activation: Callable[[Tensor], Tensor] = F.silu,
+) -> Flow:
+    """A masked autoregressive flow (Papamakarios, Pavlakou & Murray 2017, arXiv 1705.07057) on a standard normal.
+
+    Every second layer takes the features in reverse, as there. Fresh, the flow is the standard normal.
+
+    Arguments:
+        features: d.
+        context_features: c, or 0.
+        layers: number of autoregressive layers.
+        bijection: affine by default; with `RationalQuadraticSpline()` it is the autoregressive spline flow.
+        hidden: widths of every masked network, each at least d.
+        activation: of the networks.
+
+    Example:
+        >>> flow = masked_autoregressive_flow(features=4, context_features=3)
+        >>> flow(torch.zeros(3)).sample((10,)).shape
+        torch.Size([10, 4])
+    """
+    bijection = bijection or ElementwiseAffine()
+    parts = []
+    for i in range(layers):
+        parts += [Reverse(features)] if i else []
+        parts.append(MaskedAutoregressive(bijection, features, context_features, hidden, activation))
     return Flow(Compose(parts), StandardNormal(features))

@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from labkit.flows import spline_fused
 from labkit.flows.transforms import ElementwiseBijection
 
 
@@ -79,11 +80,21 @@ class RationalQuadraticSpline(ElementwiseBijection):
     def forward(
         self, u: Float[Tensor, "*points"], params: Float[Tensor, "P *maps"]
     ) -> tuple[Float[Tensor, "*s"], Float[Tensor, "*s"]]:
-        return rational_quadratic_spline(u, params, self.bound, self.min_bin, self.min_slope)
+        return spline_fused.spline(self._plain, u, params, False, self._settings)
 
     def inverse(
         self, z: Float[Tensor, "*points"], params: Float[Tensor, "P *maps"]
     ) -> tuple[Float[Tensor, "*s"], Float[Tensor, "*s"]]:
+        return spline_fused.spline(self._plain_inverse, z, params, True, self._settings)
+
+    @property
+    def _settings(self) -> spline_fused.Settings:
+        return spline_fused.Settings(self.bound, self.min_bin, self.min_slope, _slope_shift(self.min_slope))
+
+    def _plain(self, u: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return rational_quadratic_spline(u, params, self.bound, self.min_bin, self.min_slope)
+
+    def _plain_inverse(self, z: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         return inverse_rational_quadratic_spline(z, params, self.bound, self.min_bin, self.min_slope)
 
 
@@ -180,8 +191,13 @@ def _bin_of(v: Tensor, params: Tensor, side: str, min_bin: float, min_slope: flo
     # The outermost knots have no parameter: a raw 0, which is slope 1, meets the tails.
     raw = _rows(slopes, inner) * (inner == ends - 1)
     # softplus, shifted so that a raw 0 is slope 1; raised only once the K − 1 slopes have become 2.
-    d = F.softplus(raw + math.log(math.expm1(1 - min_slope))) + min_slope
+    d = F.softplus(raw + _slope_shift(min_slope)) + min_slope
     return _Bin(*_rows(knots_x, ends), *_rows(knots_y, ends), *d)
+
+
+def _slope_shift(min_slope: float) -> float:
+    """What to add to a raw slope so that a raw 0 is slope 1 = softplus(shift) + min_slope."""
+    return math.log(math.expm1(1 - min_slope))
 
 
 def _knots(logits: Float[Tensor, "K *maps"], min_bin: float) -> Float[Tensor, "K+1 *maps"]:

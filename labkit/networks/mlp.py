@@ -1,11 +1,14 @@
 """A multilayer perceptron of points and a context, in which a shared context is computed once."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+IN_PLACE = {F.silu: partial(F.silu, inplace=True), F.relu: torch.relu_, torch.relu: torch.relu_}
 
 
 class ContextMLP(nn.Module):
@@ -78,23 +81,35 @@ class ContextMLP(nn.Module):
         operation. Writing W_L hᵀ instead of h W_Lᵀ gives that layout for the price of the product itself.
         """
         h = self._hidden(points, context)  # (*batch, hidden)
-        out = torch.addmm(self.last.bias[:, None], self.last.weight, h.reshape(-1, h.shape[-1]).T)
+        # Not addmm, which first fills its result with a bias by columns, slower than the product itself.
+        out = (self.last.weight @ h.reshape(-1, h.shape[-1]).T).add_(self.last.bias[:, None])
         return out.reshape(self.out_features, *h.shape[:-1])
 
     def _hidden(self, points: Tensor | None, context: Tensor | None) -> Tensor:
-        parts = []
-        if self.from_points is not None:
-            parts.append(self.from_points(_of_width("points", points, self.in_features)))
-        if self.from_context is not None:
-            parts.append(self.from_context(_of_width("context", context, self.context_features)))
-        h = self.activation(sum(parts[1:], parts[0]))
+        # Without gradients nobody looks at what goes into an activation: it may be overwritten.
+        activation = self.activation if torch.is_grad_enabled() else IN_PLACE.get(self.activation, self.activation)
+        h = activation(self._first(points, context))
         for layer in self.between:
-            h = self.activation(layer(h))
+            h = activation(layer(h))
         return h
 
+    def _first(self, points: Tensor | None, context: Tensor | None) -> Tensor:
+        """A x + C c + b: two products where a context is shared, and one of [A C] where each point has its own."""
+        if self.from_points is not None:
+            _check_width("points", points, self.in_features)
+        if self.from_context is not None:
+            _check_width("context", context, self.context_features)
+        if self.from_context is None:
+            return self.from_points(points)
+        if self.from_points is None:
+            return self.from_context(context)
+        if points.shape[:-1] == context.shape[:-1]:
+            weight = torch.cat((self.from_points.weight, self.from_context.weight), 1)
+            return F.linear(torch.cat((points, context), -1), weight, self.from_points.bias)
+        return self.from_points(points) + self.from_context(context)
 
-def _of_width(name: str, x: Tensor | None, width: int) -> Tensor:
+
+def _check_width(name: str, x: Tensor | None, width: int) -> None:
     if x is None or x.ndim == 0 or x.shape[-1] != width:
         got = "None" if x is None else f"shape {tuple(x.shape)}"
         raise ValueError(f"expected {name} of shape (..., {width}); got {got}")
-    return x
