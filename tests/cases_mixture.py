@@ -1,5 +1,6 @@
 """Named transforms of R^d for the property suite in test_transforms.py: mixture-CDF bijections and `Inverse`."""
 
+from labkit.flows.autoregressive import MaskedAutoregressive
 from labkit.flows.coupling import Coupling, Elementwise
 from labkit.flows.mixture import MixtureCDF
 from labkit.flows.spline import RationalQuadraticSpline
@@ -20,6 +21,7 @@ CONDITIONAL = {
     "elementwise gaussian mixture-CDF, 2-d": lambda: Elementwise(GAUSSIAN, 2, CONTEXT, HIDDEN),
     "logistic mixture-CDF couplings, 3-d": lambda: _alternating(LOGISTIC, 3),
     "gaussian mixture-CDF couplings, 2-d": lambda: _alternating(GAUSSIAN, 2),
+    "autoregressive mixture-CDF": lambda: MaskedAutoregressive(GAUSSIAN, 3, CONTEXT, HIDDEN),
     "inverse of spline couplings": lambda: Inverse(_alternating(SPLINE, 3)),
 }
 UNCONDITIONAL = {

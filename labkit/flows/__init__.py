@@ -18,6 +18,8 @@ from labkit.flows.circulant import CirculantDiagonal, circulant
 from labkit.flows.circular import CircularSpline, wrapped
 from labkit.flows.coupling import Coupling, Elementwise
 from labkit.flows.flow import Flow, FlowDistribution, masked_autoregressive_flow, neural_spline_flow
+from labkit.flows.injective import InjectiveDistribution, InjectiveFlow, InjectiveMap, Pad
+from labkit.flows.injective_gradient import RelevantDimensions, log_det_surrogate, rectangular_loss
 from labkit.flows.interop import AsTorchTransform, FromTorchTransform
 from labkit.flows.linear import DenseLinear, InvertibleConv1x1, LinearTransform, LULinear, Orthogonal
 from labkit.flows.mixture import MixtureCDF
@@ -47,6 +49,9 @@ __all__ = [
     "GaussianMixture",
     "GaussianMixtureBase",
     "IndependentFeatures",
+    "InjectiveDistribution",
+    "InjectiveFlow",
+    "InjectiveMap",
     "Inverse",
     "InvertibleConv1x1",
     "LULinear",
@@ -55,8 +60,10 @@ __all__ = [
     "MaskedAutoregressive",
     "MixtureCDF",
     "Orthogonal",
+    "Pad",
     "Permutation",
     "RationalQuadraticSpline",
+    "RelevantDimensions",
     "Reverse",
     "Sigmoid",
     "Softplus",
@@ -70,8 +77,10 @@ __all__ = [
     "UniformBox",
     "circulant",
     "inverse_rational_quadratic_spline",
+    "log_det_surrogate",
     "masked_autoregressive_flow",
     "neural_spline_flow",
     "rational_quadratic_spline",
+    "rectangular_loss",
     "wrapped",
 ]

@@ -69,10 +69,9 @@ class StandardNormal(nn.Module):
         self.features = features
         # Not persistent: a checkpoint of a flow holds what was learned.
         self.register_buffer("loc", torch.zeros(features), persistent=False)
-        self.register_buffer("scale", torch.ones(features), persistent=False)
 
-    def forward(self) -> DiagonalNormal:
-        return DiagonalNormal(self.loc, self.scale, validate_args=False)
+    def forward(self) -> "UnitNormal":
+        return UnitNormal(self.loc)
 
 
 class Seeded(Distribution):
@@ -90,6 +89,35 @@ class Seeded(Distribution):
         shape = self._extended_shape(torch.Size(sample_shape))
         u = torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device)
         return u.clamp(min=torch.finfo(u.dtype).eps / 4)
+
+
+class UnitNormal(Seeded):
+    """N(0, I_d), of the device and precision of `like` (d,): in three operations, since every flow passes here.
+
+    Example:
+        >>> UnitNormal(torch.zeros(2)).log_prob(torch.tensor([3.0, 4.0]))  # −25/2 − log 2π nats
+        tensor(-14.3379)
+    """
+
+    support = constraints.real_vector
+    arg_constraints = {}
+
+    def __init__(self, like: Float[Tensor, "d"], batch_shape: Sequence[int] = ()):
+        self.like = like
+        super().__init__(torch.Size(batch_shape), like.shape, validate_args=False)
+
+    def log_prob(self, value: Float[Tensor, "*points d"]) -> Float[Tensor, "*draws"]:
+        """−½ Σ_i x_i² − (d/2) log 2π, nats."""
+        return value.square().sum(-1).mul(-0.5).sub(0.5 * len(self.like) * math.log(2 * math.pi))
+
+    def rsample(self, sample_shape=(), *, generator: Generator | None = None) -> Float[Tensor, "*draws d"]:
+        """Draws of shape sample_shape + batch_shape + (d,)."""
+        shape = self._extended_shape(torch.Size(sample_shape))
+        return torch.randn(shape, generator=generator, dtype=self.like.dtype, device=self.like.device)
+
+    def expand(self, batch_shape, _instance=None):
+        """The same density with another batch shape."""
+        return UnitNormal(self.like, batch_shape)
 
 
 class IndependentFeatures(Seeded, Independent):

@@ -33,6 +33,7 @@ class FlowDistribution(Distribution):
 
     has_rsample = True
     support = constraints.real_vector
+    arg_constraints = {}  # torch's own check of a context takes longer than a layer
 
     def __init__(
         self,
@@ -46,10 +47,8 @@ class FlowDistribution(Distribution):
         if batch_shape is None:
             batch_shape = () if context is None else context.shape[:-1]
         super().__init__(torch.Size(batch_shape), base.event_shape, validate_args)
-
-    @property
-    def arg_constraints(self) -> dict[str, constraints.Constraint]:
-        return {} if self.context is None else {"context": constraints.real_vector}
+        if self._validate_args and context is not None:
+            _refuse_nan("a context", context)
 
     def log_prob(self, value: Float[Tensor, "*points d"]) -> Float[Tensor, "*batch"]:
         """log p(value∣context) in nats, of the shape to which the points' batch and batch_shape broadcast."""
@@ -60,12 +59,7 @@ class FlowDistribution(Distribution):
 
     def _validate_sample(self, value: Tensor) -> None:
         """One look at the values, which on a GPU waits for it: `flow(context, validate_args=False)` goes without."""
-        missing = int(value.isnan().sum())
-        if missing:
-            raise ValueError(
-                f"expected points of {self.event_shape[0]} numbers; got {missing} NaN among {value.numel()}. "
-                "Look for a division by zero or a missing value where the points come from"
-            )
+        _refuse_nan("points", value)
 
     def rsample_and_log_prob(
         self, sample_shape: Sequence[int] = (), *, generator: Generator | None = None
@@ -103,6 +97,15 @@ class FlowDistribution(Distribution):
 
     def _expand(self, log_prob: Tensor) -> Tensor:
         return log_prob.expand(torch.broadcast_shapes(log_prob.shape, self.batch_shape))
+
+
+def _refuse_nan(what: str, x: Tensor) -> None:
+    missing = x.isnan()
+    if missing.any():
+        raise ValueError(
+            f"expected {what} of {x.shape[-1]} numbers; got {int(missing.sum())} NaN among {x.numel()}. "
+            f"Look for a division by zero or a missing value where it comes from"
+        )
 
 
 class Flow(nn.Module):

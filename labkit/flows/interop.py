@@ -14,6 +14,7 @@ class AsTorchTransform(DistributionTransform):
     log_abs_det_jacobian is the transform's own log-determinant, in nats.
 
     Example:
+        >>> import torch
         >>> from torch.distributions import Independent, Laplace, TransformedDistribution
         >>> from labkit.flows.transforms import Reverse
         >>> base = Independent(Laplace(torch.zeros(2), torch.ones(2)), 1)
@@ -54,6 +55,7 @@ class FromTorchTransform(Transform):
         ValueError: for a transform that is not bijective, or of events with more than one axis.
 
     Example:
+        >>> import torch
         >>> from torch.distributions.transforms import AffineTransform
         >>> FromTorchTransform(AffineTransform(1.0, 2.0), features=2).forward_and_log_det(torch.zeros(2))
         (tensor([1., 1.]), tensor(1.3863))

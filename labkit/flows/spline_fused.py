@@ -49,10 +49,8 @@ class _Found(NamedTuple):
     d1: Tensor
     bin: Tensor
     raw_slopes: Tensor  # (2, *s), shifted, on both sides of the bin; softplus′ is taken there
-    x0: Tensor  # the bin's lower corner
-    y0: Tensor
-    shares_x: Tensor  # (K, *s), how widths and heights of all bins are to each other beyond the least
-    shares_y: Tensor
+    corner: Tensor  # x₀, y₀, (2, *s)
+    shares: Tensor  # how widths and heights of all bins are to each other beyond the least, (K, 2, *s)
 
 
 def spline(
@@ -115,9 +113,9 @@ def _run(x: Tensor, params: Tensor, inverse: bool, settings: Settings) -> tuple[
     slope = f.height / f.width
     if inverse:
         xi, eta = _solve(f.inside, f.rest, slope, f.d0, f.d1)
-        f, start, size = f._replace(inside=xi, rest=eta), f.x0, f.width
+        f, start, size = f._replace(inside=xi, rest=eta), f.corner[0], f.width
     else:
-        xi, eta, start, size = f.inside, f.rest, f.y0, f.height
+        xi, eta, start, size = f.inside, f.rest, f.corner[1], f.height
     xi2, eta2, t = xi * xi, eta * eta, xi * eta
     denominator = (xi2 + eta2).mul_(slope).addcmul_(f.d0 + f.d1, t)
     ratio = slope / denominator
@@ -131,32 +129,25 @@ def _run(x: Tensor, params: Tensor, inverse: bool, settings: Settings) -> tuple[
 def _find(v: Tensor, params: Tensor, inverse: bool, settings: Settings) -> _Found:
     """The bin of each v in [0, 1], with v's place in it on the side where it was given."""
     bins = (params.shape[0] + 1) // 3
-    widths, heights, slopes = params.split((bins, bins, bins - 1))
-    # One side after the other: then what is being worked on stays in the cache.
-    knots, shares = _knots(heights if inverse else widths, settings.min_bin)
-    k = (v >= knots[:-1]).sum(0, dtype=torch.int16).long()
+    knots, shares = _knots(params[: 2 * bins].unflatten(0, (2, bins)).movedim(1, 0), settings.min_bin)
+    given = int(inverse)
+    k = (v >= knots[:-1, given]).sum(0, dtype=torch.int16).long()
     ends = torch.stack((k - 1, k)).clamp_(min=0)
     first = k > 0
-    low, high = knots.gather(0, ends)
+    low, high = knots.gather(0, ends[:, None].expand(2, 2, *v.shape))  # (2, *s) each: x and y
     low.mul_(first)
-    other, other_shares = _knots(widths if inverse else heights, settings.min_bin)
-    other_low, other_high = other.gather(0, ends)
-    other_low.mul_(first)
-    size, other_size = high - low, other_high - other_low
-    share, rest = (v - low).div_(size), (high - v).div_(size)
+    size = high - low
+    share, rest = (v - low[given]).div_(size[given]), (high[given] - v).div_(size[given])
     # The outermost knots have no parameter: a raw 0, which is slope 1, meets the tails.
-    raw = slopes.gather(0, ends.clamp_(max=bins - 2))
+    raw = params[2 * bins :].gather(0, ends.clamp_(max=bins - 2))
     raw[0].mul_(first)
     raw[1].mul_(k < bins - 1)
-    raw.add_(settings.slope_shift)
-    d0, d1 = F.softplus(raw).add_(settings.min_slope)
-    if inverse:
-        return _Found(share, rest, other_size, size, d0, d1, k, raw, other_low, low, other_shares, shares)
-    return _Found(share, rest, size, other_size, d0, d1, k, raw, low, other_low, shares, other_shares)
+    d0, d1 = F.softplus(raw.add_(settings.slope_shift)).add_(settings.min_slope)
+    return _Found(share, rest, *size, d0, d1, k, raw, low, shares)
 
 
-def _knots(logits: Float[Tensor, "K *s"], min_bin: float) -> tuple[Tensor, Tensor]:
-    """Upper ends of the bins, 0 < knot_1 < … < knot_K = 1, and their shares beyond the least, not to scale: (K, *s)."""
+def _knots(logits: Float[Tensor, "K 2 *s"], min_bin: float) -> tuple[Tensor, Tensor]:
+    """Upper ends of the bins, 0 < knot_1 < … < knot_K = 1, and their shares beyond the least, not to scale."""
     # A softmax whose sum is the last of the running sums, which are needed anyway.
     shares = (logits - logits.amax(0)).exp_()
     knots = torch.empty_like(shares)
@@ -220,18 +211,17 @@ def _gradients(x: Tensor, f: _Found, grad_y: Tensor, grad_l: Tensor, inverse: bo
 
 
 def _to_parameters(f: _Found, a: Tensor, b: Tensor, on_slopes: Tensor, settings: Settings) -> Tensor:
-    """Gradients of the widths, heights and slopes of all bins, (P, *s), from those at the corners of one."""
-    k, bins = f.bin, len(f.shares_x)
+    """Gradients of the widths, heights and slopes of all bins, (P, *s), from those at the corners of one, (2, *s)."""
+    k, bins = f.bin, len(f.shares)
     at = torch.arange(bins, device=k.device).view(-1, *(1,) * k.ndim)
     here, below = (at == k).to(a.dtype), (at < k).to(a.dtype)
     grad_params = a.new_empty(3 * bins - 1, *k.shape)
     total = 1 - bins * settings.min_bin
-    for side, shares, low, size in ((0, f.shares_x, f.x0, f.width), (1, f.shares_y, f.y0, f.height)):
-        logits = grad_params[side * bins : (side + 1) * bins]
-        mean = torch.sub(low, k, alpha=settings.min_bin).mul_(a[side])
-        mean.addcmul_(size - settings.min_bin, b[side]).div_(total)
-        torch.mul(below, a[side], out=logits)
-        logits.addcmul_(here, b[side]).sub_(mean).mul_(shares).mul_(total / shares.sum(0))
+    mean = torch.sub(f.corner, k, alpha=settings.min_bin).mul_(a)
+    mean.addcmul_(torch.stack((f.width, f.height)).sub_(settings.min_bin), b).div_(total)
+    logits = grad_params[: 2 * bins].unflatten(0, (2, bins)).movedim(1, 0)
+    torch.mul(below[:, None], a, out=logits)
+    logits.addcmul_(here[:, None], b).sub_(mean).mul_(f.shares).mul_(total / f.shares.sum(0))
     on_raw = on_slopes * f.raw_slopes.sigmoid()
     torch.mul(here[:-1], on_raw[1], out=grad_params[2 * bins :])
     grad_params[2 * bins :].addcmul_(here[1:], on_raw[0])

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from labkit.networks.mlp import IN_PLACE
+
 
 class MaskedMLP(nn.Module):
     """MADE: one pass gives θ_i(x_1, …, x_{i−1}, c) for every i (Germain et al. 2015, arXiv 1502.03509, eqs. 12-13).
@@ -106,10 +108,13 @@ class Steps:
         like, count = self.weights[0], batch.numel()
         self.known = Rows(mlp.features, count, like)
         self.units = [Rows(len(weight), count, like) for weight in self.weights[:-1]]
-        self.shift = None
+        # Without gradients nobody looks at what goes into an activation: it may be overwritten.
+        self.add, self.activation = torch.add, mlp.activation
+        if not torch.is_grad_enabled():
+            self.add, self.activation = Tensor.add_, IN_PLACE.get(mlp.activation, mlp.activation)
+        self.shifts = [layer.bias[:, None] for layer in mlp.layers[:-1]]
         if mlp.from_context is not None:
-            shift = mlp.from_context(context).movedim(-1, 0)
-            self.shift = shift.reshape(shift.shape[0], *(1,) * (len(batch) - shift.ndim + 1), *shift.shape[1:])
+            self.shifts[0] = self.add(self._of_context(context), self.shifts[0])
 
     def next(self, newest: Float[Tensor, "*batch"] | None) -> Float[Tensor, "P *batch"]:
         """θ of the next feature, given the value of the one before it (None for the first)."""
@@ -119,35 +124,43 @@ class Steps:
         for number, (units, upto) in enumerate(zip(self.units, self.mlp.needed[i], strict=True)):
             start = units.filled
             if upto > start:
-                rows = self._pre_activation(number, start, upto, below.all())
-                if number == 0 and self.shift is not None:
-                    rows = (rows.reshape(len(rows), *self.batch) + self.shift[start:upto]).reshape(rows.shape)
-                units.append(self.mlp.activation(rows))
+                known = below.all()
+                rows = torch.mm(self.weights[number][start:upto, : len(known)], known, out=units.room(upto))
+                units.append(self.activation(self.add(rows, self.shifts[number][start:upto])))
             below = units
         h = below.all()
         self.feature += 1
-        theta = torch.addmm(self.last_bias[:, i, None], self.last[:, i, : len(h)], h)
+        theta = self.add(self.last[:, i, : len(h)] @ h, self.last_bias[:, i, None])
         return theta.reshape(len(theta), *self.batch)
 
-    def _pre_activation(self, number: int, start: int, upto: int, below: Tensor) -> Tensor:
-        """Units start … upto of a layer, from all that is known of the layer below."""
-        weight = self.weights[number][start:upto, : len(below)]
-        return torch.addmm(self.mlp.layers[number].bias[start:upto, None], weight, below)
+    def _of_context(self, context: Tensor) -> Tensor:
+        """What the context adds to the first layer, (H, N) or, where all points share it, (H, 1)."""
+        shift = self.mlp.from_context.weight @ context.reshape(-1, context.shape[-1]).T
+        if shift.shape[1] == 1 or context.shape[:-1] == self.batch:
+            return shift
+        shared = (1,) * (len(self.batch) - context.ndim + 1)
+        shift = shift.reshape(len(shift), *shared, *context.shape[:-1])
+        return shift.expand(-1, *self.batch).reshape(len(shift), self.batch.numel())
 
 
 class Rows:
     """Rows filled from the top: one buffer while no gradient is wanted, otherwise pieces that autograd may keep."""
 
     def __init__(self, rows: int, columns: int, like: Tensor):
-        self.filled = 0
+        self.filled, self.place = 0, None
         self.buffer = None if torch.is_grad_enabled() else like.new_empty(rows, columns)
         self.pieces = [like.new_empty(0, columns)]
+
+    def room(self, upto: int) -> Tensor | None:
+        """Where the rows as far as `upto` will lie, for work in place; None where they will be a piece of their own."""
+        self.place = None if self.buffer is None else self.buffer[self.filled : upto]
+        return self.place
 
     def append(self, piece: Tensor) -> None:
         stop = self.filled + len(piece)
         if self.buffer is None:
             self.pieces.append(piece)
-        else:
+        elif piece is not self.place:
             self.buffer[self.filled : stop] = piece
         self.filled = stop
 
