@@ -39,7 +39,8 @@ class Case:
         sizes: of the flow, the same for every library.
         batch: points; each has a context of its own, unless `shared_context` gives one to all.
         rivals: from a library's name to the function that builds its flow.
-        directions: of "log_prob", "backward" (forward and backward of the mean negative log_prob) and "sample".
+        directions: of "log_prob", "backward" (forward and backward of the mean negative log_prob), "sample" and
+            "grid" (log_prob where the points are those of a grid, and a library may make use of that).
         parameters_per_feature: of the elementwise bijection.
         autoregressive: whether a transform moves all features, not half of them.
         standardised: whether an affine map of the context alone meets the data first.
@@ -124,7 +125,7 @@ CASES = {
     "grid": Case(
         "one word on a grid of 200 × 200",
         Sizes(2, 32, (64, 64), layers=2),
-        40_000, WORD, ("log_prob",), standardised=True, shared_context=True,
+        40_000, WORD, ("log_prob", "grid"), standardised=True, shared_context=True,
     ),
     "notebook": Case(
         "a training step of 256 words in the plane",
@@ -156,6 +157,13 @@ def question(rival: Rival, direction: str, points: Tensor, context: Tensor) -> C
         with torch.no_grad():
             return rival.sample(context)
 
+    def grid() -> Tensor:
+        with torch.no_grad():
+            return rival.on_axes(axes, context)
+
+    # Of a grid's points, the axes: one coordinate changes with every point, the other with every row.
+    axes = (points[:: math.isqrt(len(points)), 0], points[: math.isqrt(len(points)), 1])
+
     parameters = list(rival.module.parameters())
 
     def backward() -> Tensor:
@@ -165,7 +173,8 @@ def question(rival: Rival, direction: str, points: Tensor, context: Tensor) -> C
         loss.backward()
         return loss
 
-    asked = {"log_prob": log_prob, "sample": sample, "backward": backward}[direction]
+    on_grid = grid if rival.on_axes else log_prob
+    asked = {"log_prob": log_prob, "sample": sample, "backward": backward, "grid": on_grid}[direction]
     return rivals.unchecked(asked) if rival.unchecked else asked
 
 

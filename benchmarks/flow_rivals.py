@@ -42,6 +42,8 @@ class Sizes:
 class Rival:
     """A library's flow: `log_prob(points, context)`, and `sample(context)` for one point per context.
 
+    `on_axes(axes, context)` is log_prob on the grid of these axes, where a library has a way of its own for that.
+
     `unchecked` says that the library switches torch's checks of arguments off, as zuko does when it is imported.
     """
 
@@ -49,6 +51,7 @@ class Rival:
     log_prob: Callable[[Tensor, Tensor], Tensor]
     sample: Callable[[Tensor], Tensor]
     unchecked: bool = False
+    on_axes: Callable[[Tensor, Tensor], Tensor] | None = None
 
     @property
     def parameters(self) -> int:
@@ -115,7 +118,8 @@ def labkit_autoregressive(sizes: Sizes, bijection: ElementwiseBijection) -> Riva
 
 def labkit_word(sizes: Sizes) -> Rival:
     """The flow of a word as `StochasticEmbedding` has it."""
-    return _labkit(neural_spline_flow(sizes.features, sizes.context_features, sizes.layers, BINS, BOUND, sizes.hidden))
+    flow = neural_spline_flow(sizes.features, sizes.context_features, sizes.layers, BINS, BOUND, sizes.hidden)
+    return replace(_labkit(flow), on_axes=lambda axes, context: flow(context).log_prob_on_axes(*axes))
 
 
 # --- zuko -------------------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ RATIOS = {
     "spline_backward": ("spline", "backward", "zuko"),
     "maf_sample": ("maf", "sample", "zuko"),
     "ar_spline_sample": ("ar_spline", "sample", "zuko"),
-    "grid_one_word": ("grid", "log_prob", "zuko"),
+    "grid_one_word": ("grid", "grid", "zuko"),
     "notebook_spline": ("notebook", "backward", "zuko"),
     "spline_log_prob_floor": ("spline", "log_prob", FLOOR),
 }

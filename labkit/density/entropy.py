@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from labkit.density.grid import MAX_GRID_DIM, Grid, dimension, draw, log_prob_on
+from labkit.density.grid import MAX_GRID_DIM, Grid, dimension, draw, log_prob_on, log_prob_on_grid
 
 
 class Estimate(NamedTuple):
@@ -44,7 +44,7 @@ def entropy(
     samples = draw(density, n_samples, generator)
     if k <= MAX_GRID_DIM:
         grid = Grid.covering(samples, resolution=2001 if k == 1 else 201)
-        log_prob = log_prob_on(density, grid.points).double()
+        log_prob = log_prob_on_grid(density, grid).double()
         mass = log_prob.exp()
         if abs(grid.integrate(mass).item() - 1) < 1e-3:
             return Estimate(-grid.integrate(torch.xlogy(mass, mass)).item(), 0.0)

@@ -82,6 +82,16 @@ def log_prob_on(density: Distribution, points: Float[Tensor, "n k"]) -> Float[Te
     return log_prob
 
 
+def log_prob_on_grid(density: Distribution, grid: "Grid", chunk: int = 16384) -> Float[Tensor, "G"]:
+    """log p at all centres (G,) of a grid without gradients; a flow is asked along the grid's axes, which is faster."""
+    if not hasattr(density, "log_prob_on_axes"):
+        return log_prob_on(density, grid.points)
+    first, *others = grid.axes
+    rows = max(1, chunk * first.numel() // math.prod(grid.shape))
+    with torch.no_grad():
+        return torch.cat([density.log_prob_on_axes(part, *others).flatten() for part in first.split(rows)])
+
+
 @dataclass(frozen=True)
 class Grid:
     """A box in R^k, k = 1 or 2, cut into equal cells and represented by the cells' centres.

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from labkit.density.ascent import ascend, distinct_ends, saddle_heights
 from labkit.density.basins import cell_heights, merge_basins, sharpness, watershed
-from labkit.density.grid import MAX_GRID_DIM, Grid, dimension, draw, log_prob_on
+from labkit.density.grid import MAX_GRID_DIM, Grid, dimension, draw, log_prob_on, log_prob_on_grid
 
 NUMERICAL_DROP = 0.02  # nats: what a grid of about 100 cells an axis cannot tell from its own error
 MAX_SHARPNESS = 0.3  # a grid is refined until its cells are about half as wide as the ridges it shows ...
@@ -165,7 +165,7 @@ def _picture(grid: Grid, log_prob: Tensor) -> np.ndarray:
 def _resolved(density, samples: Tensor, resolution: int | None) -> tuple[Grid, np.ndarray]:
     """A grid over the samples whose cells are narrower than the density's ridges, and log p on it."""
     grid = Grid.covering(samples, resolution)
-    log_prob = log_prob_on(density, grid.points)
+    log_prob = log_prob_on_grid(density, grid)
     while sharpness(_picture(grid, log_prob)) > MAX_SHARPNESS and len(log_prob) <= MAX_CELLS / 4:
         grid, log_prob = _refined(density, grid, log_prob)
     return grid, _picture(grid, log_prob)

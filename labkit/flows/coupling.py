@@ -79,6 +79,13 @@ class Elementwise(_Conditioned):
         z, log_det = direction(_features_first(points, len(batch)), params)
         return z.movedim(0, -1), log_det.sum(0)
 
+    def inverse_on_axes(self, columns: Sequence[Tensor], context: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
+        if context is not None and context.ndim > 1:
+            return super().inverse_on_axes(columns, context)
+        params = self.conditioner.outputs_first(None, context) if self.context_features else self.constants
+        params = params.reshape(self.bijection.parameters_per_feature, self.features, *(1,) * columns[0].ndim)
+        return _moved(self.bijection.inverse, columns, params)
+
 
 class Coupling(_Conditioned):
     """z = [u_a, f(u_b; θ(u_a, c))]: one half stays, and says with the context how to move the other.
@@ -139,6 +146,23 @@ class Coupling(_Conditioned):
         moved, log_det = direction(_features_first(moved, len(batch)), params)
         moved, kept = moved.movedim(0, -1), kept.expand(*batch, -1)
         return torch.cat((moved, kept) if self.swap else (kept, moved), -1), log_det.sum(0)
+
+    def inverse_on_axes(self, columns: Sequence[Tensor], context: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
+        if context is not None and context.ndim > 1:
+            return super().inverse_on_axes(columns, context)
+        a, b = columns[: self.halves[0]], columns[self.halves[0] :]
+        kept, moved = (b, a) if self.swap else (a, b)
+        known = torch.stack(torch.broadcast_tensors(*kept), -1)
+        params = self.conditioner.outputs_first(known, context)
+        params = params.reshape(self.bijection.parameters_per_feature, len(moved), *known.shape[:-1])
+        moved, log_det = _moved(self.bijection.inverse, moved, params)
+        return [*moved, *kept] if self.swap else [*kept, *moved], log_det
+
+
+def _moved(direction: Callable, columns: Sequence[Tensor], params: Float[Tensor, "P d *maps"]):
+    """Each column by its own parameters, and the sum of the log-slopes."""
+    pairs = [direction(column, params[:, i]) for i, column in enumerate(columns)]
+    return [value for value, _ in pairs], sum(log_slope for _, log_slope in pairs)
 
 
 def _features_first(points: Float[Tensor, "*points d"], batch_axes: int) -> Tensor:

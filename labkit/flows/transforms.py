@@ -54,6 +54,15 @@ class Transform(nn.Module, ABC):
     ) -> tuple[Float[Tensor, "*batch d"], Float[Tensor, "*batch"]]:
         """From data to base: u = T⁻¹(z; c) and log|det ∂u/∂z| in nats."""
 
+    def inverse_on_axes(self, columns: Sequence[Tensor], context: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
+        """`inverse_and_log_det` where every coordinate is a tensor of its own, d of them, that broadcast.
+
+        On a grid a coordinate varies along one axis only. Layers that look at one coordinate to move another
+        override this, and then work as often as that coordinate has values, and not as often as there are points.
+        """
+        u, log_det = self.inverse_and_log_det(torch.stack(torch.broadcast_tensors(*columns), -1), context)
+        return list(u.unbind(-1)), log_det
+
     def forward(self, u: Tensor, context: Tensor | None = None) -> Tensor:
         """z = T(u; c) alone, so that `transform(u, context)` reads as the map it is."""
         return self.forward_and_log_det(u, context)[0]
@@ -132,6 +141,14 @@ class Compose(Transform):
             z, log_det = transform.inverse_and_log_det(z, context)
             total = total + log_det
         return z, total
+
+
+    def inverse_on_axes(self, columns: Sequence[Tensor], context: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
+        total = 0.0
+        for transform in reversed(self.transforms):
+            columns, log_det = transform.inverse_on_axes(columns, context)
+            total = total + log_det
+        return columns, total
 
 
 class Permutation(Transform):
