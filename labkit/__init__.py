@@ -16,12 +16,12 @@ from labkit.evaluate import compare
 from labkit.folders import CheckpointError
 from labkit.text import Corpus, Tokenizer, Vocabulary, load_corpus
 from labkit.training import TrainingDiverged
-from labkit.view import export_html, plot_comparison, plot_density
+from labkit.view import TrainingRecorder, explore, export_html, plot_comparison, plot_density
 
 load = Embedding.load
 
 __all__ = [
     "Budget", "CheckpointError", "Corpus", "Embedding", "GaussianEmbedding", "MixtureEmbedding", "NotFittedError",
-    "PointEmbedding", "StochasticEmbedding", "Tokenizer", "TrainingDiverged", "TruncatedEmbedding", "Vocabulary",
-    "compare", "export_html", "load", "load_corpus", "plot_comparison", "plot_density",
+    "PointEmbedding", "StochasticEmbedding", "Tokenizer", "TrainingDiverged", "TrainingRecorder", "TruncatedEmbedding",
+    "Vocabulary", "compare", "explore", "export_html", "load", "load_corpus", "plot_comparison", "plot_density",
 ]  # fmt: skip

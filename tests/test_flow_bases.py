@@ -6,8 +6,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from labkit.flows import Flow, Reverse
-from labkit.flows.base import GaussianMixtureBase, StandardLogistic, UniformBox
+from labkit.flows import Flow, GaussianMixtureBase, Reverse, StandardLogistic, UniformBox
 from labkit.flows.truncated import TruncatedLogisticBase, TruncatedNormalBase
 
 INF = float("inf")

@@ -198,11 +198,11 @@ def test_a_planted_rank_is_found(rank):
     embed = InjectiveMap(6, couplings(AFFINE, 8, layers=4, hidden=(32,)), basis=True)
     embed.pads[0].start_at(axes[:6].T)
     model = RelevantDimensions(embed, spread[:6])
-    fit(model, lambda: model.loss(x[torch.randint(1000, (250,), generator=g)], 1000, g), 400, 8e-3)
+    fit(model, lambda: model.loss(x[torch.randint(1000, (250,), generator=g)], 1000, g), 320, 1e-2)
     assert abs(model.count().item() - rank) <= 1
     assert model.relevance().sort(descending=True).values[-2:].max() < 0.1  # idle ones are shut, not merely small
     flat_rank = (spread > 2 * 0.05).sum().item()
-    assert flat_rank >= rank + 2 or rank == 1  # principal components alone would say more
+    assert flat_rank > rank  # principal components alone would say more
 
 
 def test_relevance_of_a_plane_is_that_of_its_channels():
@@ -214,8 +214,8 @@ def test_relevance_of_a_plane_is_that_of_its_channels():
     x = torch.randn(4, 5, generator=generator(), dtype=DOUBLE)
     variance = torch.tensor([4.25, 1.25, 0.25 + 1e-6, 0.25, 0.25], dtype=DOUBLE)
     exact = -0.5 * (x.square() / variance + (2 * math.pi * variance).log()).sum(-1)
-    draws = torch.stack([model.bound(x, generator(seed)) for seed in range(500)])
-    torch.testing.assert_close(draws.mean(0), exact, atol=4 * draws.std(0).max().item() / 500**0.5, rtol=0)
+    draws = torch.stack([model.bound(x, generator(seed)) for seed in range(200)])
+    torch.testing.assert_close(draws.mean(0), exact, atol=4 * draws.std(0).max().item() / 200**0.5, rtol=0)
 
 
 EMBED = InjectiveMap(2, couplings(AFFINE, 4))

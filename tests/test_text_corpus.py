@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from labkit.text import Corpus, Tokenizer, Vocabulary, building, reading
@@ -123,6 +123,7 @@ lines = st.lists(st.text(st.sampled_from("ab é'-—1\t"), max_size=40), min_siz
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(lines=[" "], buffer=1, piece=1, min_count=1)  # a blank line longer than a piece
 @given(lines=lines, buffer=st.integers(1, 20), piece=st.integers(1, 30), min_count=st.integers(1, 3))
 def test_streaming_gives_the_arrays_of_memory(lines, buffer, piece, min_count, tmp_path):
     """Buffers of a few tokens, lines in pieces of a few bytes and a memory map change nothing."""

@@ -3,11 +3,13 @@ import hashlib
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from labkit.view import density_grid, export_html
-from labkit.view.export import HEIGHT, WIDTH, _digits
+from labkit.view.explorer import front_end
+from labkit.view.explorer_answers import TYPES
 from labkit.view.wording import explanation, headline
 from tests.test_view_fakes import PLACES, SENSES, FakeDensity, FakeModel, fake_models
 
@@ -38,6 +40,15 @@ def data_of(text):
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
 
 
+def script_of(text):
+    return re.search(r'<script type="module">(.*?)</script>', text, re.S)[1]
+
+
+def answer(data, word, context=""):
+    found = data["answers"][json.dumps([word, context], ensure_ascii=False, separators=(",", ":"))]
+    return found["header"]["panels"], base64.b64decode(found["bytes"])
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     model, *baselines = fake_models()
@@ -52,67 +63,60 @@ def page(tmp_path_factory):
 def test_it_stands_alone(page):
     addresses = set(re.findall(r"\bhttps?://[^\"'\s)]+", page))
     assert addresses == {"http://www.w3.org/2000/svg"}  # a name, not a place
-    assert not re.search(
-        r"\b(src|srcset|action)\s*=|@import|url\(|fetch\(|XMLHttpRequest|<link rel=\"style", page
-    )
+    assert not re.search(r"\b(src|srcset|action)\s*=|@import|url\((?!#)|fetch\(|XMLHttpRequest|<link rel=\"style", page)
     assert "{{" not in page
 
 
 def test_it_is_small(page):
-    assert len(page.encode()) < 60_000
+    assert len(page.encode()) < 180_000  # 70,000 of them are the explorer's script
 
 
 def test_only_its_own_script_may_run(page):
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
-    script = re.search(r"<script>(.*?)</script>", page, re.S)[1]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(script_of(page).encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+
+
+def test_it_is_drawn_by_the_script_of_the_widget(page):
+    assert script_of(page).startswith(front_end())
 
 
 def test_the_title_states_the_point(page):
     assert "<title>bank: one word, two regions</title>" in page
-    titles = {word["word"]: [view["title"] for view in word["views"]] for word in data_of(page)["words"]}
-    assert titles["tuesday"] == ["tuesday: one word, one region"]
-    assert titles["bank"][1].startswith("bank, in this sentence: ") and titles["bank"][1].endswith(
-        "near “river”"
-    )
+    titles = {key: text["title"] for key, text in data_of(page)["texts"].items()}
+    assert titles['["tuesday",""]'] == "tuesday: one word, one region"
+    read = titles['["bank","we sat on the grassy bank of the river"]']
+    assert read.startswith("bank, in this sentence: ") and read.endswith("near “river”")
 
 
-def test_every_word_has_its_regions_samples_labels_and_sentences(page):
-    for word in data_of(page)["words"]:
-        for view in word["views"]:
-            assert len(view["regions"]) == 4 and all(d.startswith("M") for d in view["regions"])
-            assert len(view["samples"]) == len(view["masses"]) == len(word["modes"])
-            assert len(view["labels"]) == 2
-        assert sum(map(len, word["views"][0]["samples"])) == 4 * 500
-        assert word["modes"][0]["sentences"][0] in SENSES[word["word"]][word["modes"][0]["words"][0]]
+def test_every_word_has_its_regions_samples_and_sentences(page):
+    data = data_of(page)
+    for word in PLACES:
+        (panel, *_), block = answer(data, word)
+        kind, shape, start = panel["rings"]
+        rings = np.frombuffer(block, TYPES[kind], 2 * shape[0], start).reshape(-1, 2)
+        assert set(rings[:, 1]) == {0, 1, 2, 3} and panel["samples"][1] == [500, 2]
+        assert panel["modes"][0]["sentences"][0] in SENSES[word][panel["modes"][0]["words"][0]]
+        for sentence in CONTEXTS.get(word, ()):
+            (read,), _ = answer(data, word, sentence)
+            assert read["samples"][1] == [250, 2] and read["limits"] == panel["limits"]
 
 
 def test_the_baselines_stand_beside_it(page):
-    others = data_of(page)["words"][0]["others"]
-    assert [other["name"] for other in others] == ["Gaussian", "Mixture", "Point"]
-    assert [other["caption"] for other in others] == ["one region", "two regions", "one vector"]
-    x, y = others[2]["point"]
-    assert 0 < x < WIDTH and 0 < y < HEIGHT and "regions" not in others[2]
-
-
-def test_labels_overlap_nothing_on_wide_and_narrow_screens(page):
-    for word in data_of(page)["words"]:
-        for boxes in (boxes for view in word["views"] for boxes in view["labels"]):
-            for i, a in enumerate(boxes):
-                assert a["x"] >= 0 and a["y"] >= 0
-                assert a["x"] + a["width"] <= WIDTH and a["y"] + a["height"] <= HEIGHT
-                for b in boxes[:i]:
-                    apart_x = a["x"] + a["width"] < b["x"] or b["x"] + b["width"] < a["x"]
-                    assert apart_x or a["y"] + a["height"] < b["y"] or b["y"] + b["height"] < a["y"]
+    panels, _ = answer(data_of(page), "bank")
+    assert [panel["model"] for panel in panels[1:]] == ["GaussianEmbedding", "MixtureEmbedding", "PointEmbedding"]
+    assert [len(panel.get("modes", ())) for panel in panels] == [2, 1, 2, 0]
+    x, y = panels[3]["cross"]
+    assert 0 < x < 1 and 0 < y < 1 and "outline" not in panels[3]
 
 
 def test_there_are_words_for_those_who_cannot_see_it(page):
-    view = data_of(page)["words"][0]["views"][0]
-    assert view["summary"].startswith("Density of “bank”, two regions: 60 % near money, loan")
-    assert "Half of the probability" in view["explanation"]
+    data = data_of(page)
+    panels, _ = answer(data, "bank")
+    assert panels[0]["said"].startswith("Density of “bank”, two regions: 60 % near money, loan")
+    assert "Half of the probability" in data["texts"]['["bank",""]']["explanation"]
     noscript = re.search(r"<noscript>(.*?)</noscript>", page)[1]
-    assert noscript.count("<p>") == 3 and "money" in noscript
+    assert noscript.count("<p>") == 6 and "money" in noscript
 
 
 def test_the_table_is_texts(page):
@@ -124,30 +128,22 @@ def test_the_table_is_texts(page):
 
 def test_markup_from_a_corpus_is_text(tmp_path):
     table = pd.DataFrame({ATTACK: [ATTACK]})
-    page = export_html(
-        HostileModel(), [ATTACK], tmp_path / "x.html", {ATTACK: [ATTACK]}, [HostileModel()], table
-    )
+    page = export_html(HostileModel(), [ATTACK], tmp_path / "x.html", {ATTACK: [ATTACK]}, [HostileModel()], table)
     text = page.read_text("utf-8")
     assert ATTACK not in text
     assert len(re.findall(r"<script", text)) == len(re.findall(r"</script", text)) == 2
     assert "&lt;script&gt;" in text  # in the title and for readers without scripts
-    data = data_of(text)
-    assert data["words"][0]["word"] == ATTACK and data["words"][0]["modes"][0]["words"][0] == ATTACK
-    script = re.search(r"<script>(.*?)</script>", text, re.S)[1]
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|DOMParser", script)
+    (panel, _), _ = answer(data_of(text), ATTACK)
+    assert panel["word"] == ATTACK and panel["modes"][0]["words"][0] == ATTACK
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|DOMParser", script_of(text))
 
 
 def test_more_than_two_coordinates_are_drawn_in_one_plane(tmp_path):
     model = FakeModel("StochasticEmbedding", extra=2)
     text = export_html(model, ["bank", "tuesday"], tmp_path / "x.html", n_samples=50).read_text("utf-8")
-    notes = {word["note"] for word in data_of(text)["words"]}
-    assert len(notes) == 1 and notes.pop().startswith("The outline is a marginal: the plane holds")
-
-
-def test_samples_travel_in_two_digits_to_the_base_36():
-    for place in ([0, 0], [WIDTH, HEIGHT], [37, 899], [-5, 2000]):
-        x, y = (int(digits, 36) for digits in re.findall("..", _digits(pd.Series(place).to_numpy())))
-        assert (x, y) == (min(max(place[0], 0), WIDTH), min(max(place[1], 0), HEIGHT))
+    headers = [found["header"] for found in data_of(text)["answers"].values()]
+    assert all(header["remark"].startswith("A marginal over 2 more coordinates: the plane") for header in headers)
+    assert len({str(header["panels"][0]["limits"]) for header in headers}) == 1
 
 
 def test_errors_say_what_was_got(tmp_path):

@@ -5,19 +5,12 @@
 
 from labkit.flows.affine import ElementwiseAffine
 from labkit.flows.autoregressive import MaskedAutoregressive
-from labkit.flows.base import (
-    DiagonalNormal,
-    GaussianMixture,
-    GaussianMixtureBase,
-    IndependentFeatures,
-    StandardLogistic,
-    StandardNormal,
-    UniformBox,
-)
+from labkit.flows.base import IndependentFeatures, StandardLogistic, StandardNormal, UniformBox
 from labkit.flows.circulant import CirculantDiagonal, circulant
 from labkit.flows.circular import CircularSpline, wrapped
 from labkit.flows.coupling import Coupling, Elementwise
 from labkit.flows.flow import Flow, FlowDistribution, masked_autoregressive_flow, neural_spline_flow
+from labkit.flows.gaussian import DiagonalNormal, GaussianMixture, GaussianMixtureBase
 from labkit.flows.injective import InjectiveDistribution, InjectiveFlow, InjectiveMap, Pad
 from labkit.flows.injective_gradient import RelevantDimensions, log_det_surrogate, rectangular_loss
 from labkit.flows.interop import AsTorchTransform, FromTorchTransform

@@ -155,7 +155,7 @@ def text_rows(paths: Sequence[Path], encoding: str, spans: array) -> Iterator[tu
     for number, path in enumerate(paths):
         first = None  # byte where the line began whose first pieces were yielded
         for text, start, end, last in read_lines(path, encoding, LONGEST_PIECE):
-            if first is None and last and (not text or text.isspace()):
+            if first is None and not text.strip():  # a blank line, or the blank beginning of a long one
                 continue
             first = start if first is None else first
             if last:

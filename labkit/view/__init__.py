@@ -1,5 +1,7 @@
-"""Pictures of densities: arrays first (`grids`), then figures (`plots`) or one offline page (`export`)."""
+"""Pictures of densities: arrays first (`grids`), then figures (`plots`), a widget (`explorer`) or a page (`export`)."""
 
+from labkit.view.explorer import Explorer, explore
+from labkit.view.explorer_training import TrainingRecorder
 from labkit.view.export import export_html
 from labkit.view.grids import (
     DensityGrid,
@@ -22,9 +24,11 @@ from labkit.view.plots import (
     plot_line,
     plot_modes_over_training,
 )
+from labkit.view.warps import Warp, plot_warp, warped_lattice
 
 __all__ = [
-    "DensityGrid", "DensityLine", "ModeLabel", "Projection", "WordPoint", "density_grid", "density_line",
-    "equal_scale", "export_html", "flow_lattice", "picture_of", "plot_comparison", "plot_density",
-    "plot_flow_warp", "plot_line", "plot_modes_over_training", "project", "shared_limits",
+    "DensityGrid", "DensityLine", "Explorer", "ModeLabel", "Projection", "TrainingRecorder", "WordPoint",
+    "density_grid", "density_line", "equal_scale", "explore", "export_html", "flow_lattice", "picture_of",
+    "plot_comparison", "plot_density", "plot_flow_warp", "plot_line", "plot_modes_over_training", "project",
+    "shared_limits", "Warp", "plot_warp", "warped_lattice",
 ]  # fmt: skip

@@ -32,7 +32,7 @@ from labkit.view.panels import (
 from labkit.view.theme import INK, MODE_COLOURS, cycle
 from labkit.view.wording import counted, note, percent
 
-WIDTH, HEIGHT = 860, 640  # px, of a single picture
+WIDTH, HEIGHT = 860, 640  # px: what JupyterLab shows beside its file browser in a window of 1280
 ONE_ROW = 860  # px: what a legend below the pictures needs
 FAMILIES = (("#0072B2", "upright lines of the base"), ("#D55E00", "level lines of the base"))
 RANKS = ("heaviest mode", "second mode", "third mode", "fourth mode", "fifth mode")
@@ -87,7 +87,7 @@ def plot_comparison(
         raise ValueError(f"Expected one title for each picture; got {len(pictures)} and {len(titles)}.")
     drawn = [picture_of(picture) for picture in pictures]
     limits = limits or equal_scale(shared_limits(drawn), aspect=1.0)
-    panel = max(240, min(400, 900 // len(drawn)))
+    panel = max(240, min(400, (WIDTH - LEFT - RIGHT + 24) // len(drawn) - 24))
     width, top = LEFT + panel * len(drawn) + 24 * (len(drawn) - 1) + RIGHT, TOP + (36 if title else 0)
     figure = make_subplots(1, len(drawn), subplot_titles=[escaped(t) for t in titles], shared_yaxes=True,
                            horizontal_spacing=24 / (width - LEFT - RIGHT))  # fmt: skip
@@ -157,9 +157,9 @@ def plot_modes_over_training(frames: Sequence[tuple[int, DensityGrid]], most: in
     )  # fmt: skip
     word = frames[-1][1].word
     name = f"“{escaped(word)}” while it is learned" if word else "The modes while they are learned"
-    figure.update_layout(layout(980, 620, name), margin_t=96, barmode="stack", bargap=0.2)
+    figure.update_layout(layout(WIDTH, 560, name), margin_t=96, barmode="stack", bargap=0.2)
     figure.update_annotations(font_size=14)
-    panel = (int((980 - LEFT - RIGHT) / len(chosen)), int(0.4 * (620 - 96 - BOTTOM)))
+    panel = (int((WIDTH - LEFT - RIGHT) / len(chosen)), int(0.4 * (560 - 96 - BOTTOM)))
     limits = equal_scale(shared_limits([grid for _, grid in frames]), panel[0] / panel[1])
     for column, i in enumerate(chosen, start=1):
         draw_grid(figure, frames[i][1], limits, panel, labels=False, row=1, col=column)
@@ -194,7 +194,7 @@ def plot_flow_warp(
     if before.shape != after.shape or before.ndim != 3 or before.shape[-1] != 2:
         raise ValueError(f"Expected two lattices of one shape (L, N, 2); got {before.shape}, {after.shape}.")
     figure = make_subplots(1, 2, subplot_titles=[escaped(t) for t in titles], horizontal_spacing=0.08)
-    figure.update_layout(layout(940, 520, "", bottom=96))
+    figure.update_layout(layout(WIDTH, 490, "", bottom=96))
     figure.update_annotations(font_size=15)
     for column, lattice in enumerate((before, after), start=1):
         name, anchor = "uz"[column - 1], ("x", "x2")[column - 1]

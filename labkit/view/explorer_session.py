@@ -1,0 +1,243 @@
+"""The explorer's answers: which word, which sentence, beside what. No widget, no drawing."""
+
+import dataclasses
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from labkit.density import overlap
+from labkit.density.grid import draw
+from labkit.view.explorer_answers import SCALE, Block, curve, placed, regions
+from labkit.view.explorer_fields import Moved, Reading
+from labkit.view.explorer_frames import ASPECT, Frames, Question, frame_of, knows
+from labkit.view.explorer_known import PICTURE, SENTENCES, WORDS, Known
+from labkit.view.explorer_planes import neighbour_map
+from labkit.view.projection import Limits
+from labkit.view.wording import counted, share
+
+KEPT = 96  # readings and known words that are remembered
+RIDGE = 4  # more words below a density over one coordinate
+OF_A_MAP = 800  # samples of a neighbour map
+
+
+class Session:
+    """Models, and what has been found out of them so far.
+
+    Arguments:
+        models, words: as in `Frames`.
+        resolution: nodes of a grid along an axis.
+        thin: send outlines with fewer points, for a page.
+        seed: of the marks.
+    """
+
+    def __init__(self, models: Sequence, words: Sequence[str], resolution: int = 120, thin=False, seed: int = 0):
+        self.models, self.words, self.resolution = list(models), list(words), resolution
+        self.thin, self.seed = thin, seed
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop everything found so far: the models have changed."""
+        self.frames = Frames(self.models, self.words)
+        self._readings, self._known, self._maps = OrderedDict(), OrderedDict(), {}
+
+    def known(self, model: int, word: str) -> Known:
+        """What is known of a word."""
+        return _kept(self._known, (model, word), lambda: Known(self.models[model], word))
+
+    def reading(self, q: Question, word: str | None = None, model: int | None = None) -> Reading:
+        """The word of a question, or another word or model, in the question's plane."""
+        number = q.model if model is None else model
+        name, key = word or q.word, self.frames.plane_key(q, number)
+        plane = self.frames.plane(q, number)
+        return _kept(
+            self._readings, (number, name, key), lambda: Reading(self.models[number], name, plane, self.resolution)
+        )
+
+    def moved(self, q: Question, reading: Reading | None = None) -> tuple[Moved | None, str]:
+        """The word in its sentence; while no word of a sentence is known, None and why."""
+        try:
+            return (reading or self.reading(q)).given(q.context, q.between, q.share), ""
+        except ValueError as error:
+            return None, str(error)
+
+    # --- pictures ---------------------------------------------------------------------------------------------
+
+    def picture(self, q: Question, detail: int = PICTURE, limits: Limits | None = None) -> tuple[dict, bytes]:
+        """A header and the bytes of its arrays; detail says how much may be looked for (see `explorer_known`).
+
+        Limits are by default those that all words share.
+
+        Raises:
+            KeyError, ValueError: an unknown word; a sentence without a known word; a plane that cannot be had.
+        """
+        block = Block()
+        if q.plane == "umap":
+            panels = [self._map(block, q, detail)]
+        else:
+            limits = limits or self.frames.limits(q)
+            panels = [self._panel(block, q, q.model, q.word, limits, detail)]
+            if panels[0]["kind"] == "line" and not q.context:
+                panels[0]["ridge"] = self._ridge(block, q)
+            if q.other and q.other != q.word:
+                alone = dataclasses.replace(q, context="")
+                panels[0]["other"] = self._panel(block, alone, q.model, q.other, limits, detail)
+            panels += [self._beside(block, q, number, limits, detail) for number in q.others]
+        header = {"panels": panels, "remark": self.frames.remark(q), "aspect": ASPECT, "detail": detail}
+        if q.context and detail >= WORDS:
+            header["pull"] = self.known(q.model, q.word).pull(q.context)
+        if q.other and detail >= WORDS and q.other != q.word:
+            value = overlap(*(self.models[q.model][word] for word in (q.word, q.other)), n_samples=4096)
+            header["overlap"] = [value.value, value.standard_error]
+        return header, block.bytes
+
+    def _panel(self, block: Block, q: Question, model: int, word: str, limits: Limits, detail: int) -> dict:
+        reading = self.reading(q, word, model)
+        known = self.known(model, word) if detail >= WORDS or self.known(model, word).found else None
+        moved, unread = self.moved(q, reading) if q.context else (None, "")
+        seen = moved.field if moved else reading.field
+        points, places = _marks(reading, moved, q.samples, self.seed)
+        head = {"word": word, "context": q.context, "model": _name(self.models[model]), "k": reading.k,
+                "kind": "line" if reading.k == 1 else "plane", "limits": limits, "entropy": round(seen.entropy, 3),
+                "marginal": reading.is_marginal}  # fmt: skip
+        if unread:
+            head |= {"context": "", "unread": unread}
+        elif moved is not None and q.between and q.share:
+            head |= {"between": q.between, "share": q.share}
+        if moved is not None and moved.effective_samples is not None:
+            head["effective"] = round(moved.effective_samples)
+        head |= curve(block, seen) if reading.k == 1 else regions(block, seen, limits, self.thin)
+        flat = places if places.shape[1] == 2 else np.concatenate([places, np.zeros_like(places)], 1)
+        head["samples"] = block.add("i2", placed(flat, limits))
+        head["cross"] = _shares(reading.flat(reading.placing.mean(0)[None]), limits)[0]
+        head["outside"] = round(float(_outside(seen, limits)), 4)
+        if known is not None:
+            head["mode"] = block.add("u1", known.assign(points))
+            head["modes"] = self._modes(known, reading, moved, points, limits, detail)
+            head["said"] = summary(word, head["context"], head["modes"])
+        if known is not None and detail >= SENTENCES:
+            head |= _sentences(block, known, points)
+        return head
+
+    def _ridge(self, block: Block, q: Question) -> list[dict]:
+        """The curves of a few more words, to stand below the first one."""
+        names = [word for word in self.frames.pool(q.model) if word not in (q.word, q.other)][:RIDGE]
+        return [{"word": word} | curve(block, self.reading(q, word).field) for word in names]
+
+    def _modes(self, known: Known, reading: Reading, moved, points: Tensor, limits: Limits, detail: int) -> list[dict]:
+        masses = [mode.mass for mode in known.basins]
+        places = reading.flat(known.basins.locations)
+        if moved is not None and moved.points is None:
+            field = moved.field
+            nodes = field.axes[0][:, None] if reading.k == 1 else np.stack(np.meshgrid(*field.axes), -1).reshape(-1, 2)
+            basin, mass = known.assign(reading.lifted(nodes)), field.mass.ravel()
+            masses = np.bincount(basin, mass, minlength=len(masses)) / mass.sum()
+            best = [np.where(basin == i, mass, -1).argmax() for i in range(len(masses))]
+            places = np.where((masses > 1e-6)[:, None], nodes[best], places)
+        elif moved is not None:
+            masses = np.bincount(known.assign(points), minlength=len(masses)) / max(len(points), 1)
+        found = []
+        for number, (place, mode) in enumerate(zip(_shares(places, limits), known.basins, strict=True)):
+            entry = {"at": place, "mass": round(float(masses[number]), 5), "was": round(mode.mass, 5)}
+            entry["drop"] = None if not np.isfinite(mode.drop) else round(mode.drop, 3)
+            entry["words"] = known.words[number] if detail >= WORDS else []
+            if detail >= SENTENCES:
+                entry["sentences"] = known.sentences[number]
+            found.append(entry)
+        return found
+
+    def _beside(self, block: Block, q: Question, number: int, limits: Limits, detail: int) -> dict:
+        """The same word in another model: in the same frame where the plane is the same, in its own otherwise."""
+        model = self.models[number]
+        name = _name(model)
+        if not knows(model, q.word):
+            return {"word": q.word, "model": name, "kind": "none", "limits": limits}
+        if hasattr(model[q.word], "location"):
+            return {"word": q.word, "model": name, "kind": "point", "limits": limits, "cross": _point(model, q.word),
+                    "k": len(model[q.word].location)}  # fmt: skip
+        own = dataclasses.replace(q, model=number, others=())
+        frame = limits if self.frames.comparable(q, number) else self.frames.limits(own)
+        return self._panel(block, own, number, q.word, frame, detail)
+
+    def _map(self, block: Block, q: Question, detail: int) -> dict:
+        known, points = self.known(q.model, q.word), draw(self.models[q.model][q.word], OF_A_MAP)
+        key = (q.model, q.word)
+        if key not in self._maps:
+            self._maps[key] = neighbour_map(points.double().cpu().numpy())
+        limits, k = frame_of(self._maps[key]), self.frames.k(q.model, q.word)
+        masses = [round(mode.mass, 5) for mode in known.basins]
+        head = {
+            "word": q.word, "context": "", "model": _name(self.models[q.model]), "k": k, "kind": "cloud",
+            "limits": limits, "marginal": True, "outside": 0.0,
+            "samples": block.add("i2", placed(self._maps[key], limits)),
+            "mode": block.add("u1", known.assign(points)),
+            "modes": [{"mass": mass, "was": mass, "drop": None, "words": words}
+                      for mass, words in zip(masses, known.words, strict=True)],
+        }  # fmt: skip
+        head["said"] = "Neighbour map. " + summary(q.word, "", head["modes"])
+        return head | (_sentences(block, known, points) if detail >= SENTENCES else {})
+
+
+def summary(word: str, context: str, modes: list[dict]) -> str:
+    """A picture in words, for those who cannot see it."""
+    parts = [share(m["mass"]) + (f" near {', '.join(m['words'][:4])}" if m["words"] else "") for m in modes]
+    read = f" read in “{context}”" if context else ""
+    return f"Density of “{word}”{read}, {counted(len(modes), 'region')}: {'; '.join(parts)}."
+
+
+def _kept(store: OrderedDict, key, make):
+    if key not in store:
+        store[key] = make()
+        if len(store) > KEPT:
+            store.popitem(last=False)
+    store.move_to_end(key)
+    return store[key]
+
+
+def _name(model) -> str:
+    return str(getattr(model, "name", type(model).__name__))
+
+
+def _marks(reading: Reading, moved: Moved | None, n: int, seed: int) -> tuple[Tensor, np.ndarray]:
+    """Samples in full (n, k), and where they are drawn."""
+    if moved is None:
+        points = draw(reading.density, n, torch.Generator().manual_seed(seed)) if n else reading.placing[:0]
+        return points, reading.flat(points)
+    if moved.points is not None:
+        points = moved.points[:n]
+        return points, reading.flat(points)
+    places = moved.field.draw(n, seed)[0]
+    return reading.lifted(places), places
+
+
+def _shares(places: np.ndarray, limits: Limits) -> list[list[float]]:
+    """Places as shares of the frame, from the left and from the top."""
+    flat = places if places.shape[1] == 2 else np.concatenate([places, np.zeros_like(places)], 1)
+    return (placed(flat, limits) / SCALE).round(4).tolist()
+
+
+def _outside(seen, limits: Limits) -> float:
+    """The probability beyond the frame."""
+    inside = [(axis >= low) & (axis <= high) for axis, (low, high) in zip(seen.axes, limits, strict=False)]
+    held = seen.mass[inside[0]] if len(inside) == 1 else seen.mass[np.ix_(inside[1], inside[0])]
+    return max(0.0, 1 - held.sum() / seen.mass.sum())
+
+
+def _point(model, word: str) -> list[float]:
+    """Where a vector is drawn, as shares of the frame: along the principal axes of all vectors if it is long."""
+    names = list(dict.fromkeys([word, *model.words[:2000]]))
+    vectors = torch.stack([torch.as_tensor(model[name].location).detach() for name in names]).double().cpu().numpy()
+    if vectors.shape[1] < 2:
+        return [0.5, 0.5]
+    if vectors.shape[1] > 2:
+        centred = vectors - vectors.mean(0)
+        vectors = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
+    return _shares(vectors[:1], frame_of(vectors))[0]
+
+
+def _sentences(block: Block, known: Known, points: Tensor) -> dict:
+    """The sentence that each of the first samples explains best."""
+    found = known.explained_by(points[:2000])
+    return {} if found is None else {"sentences": found[0], "sentence": block.add("u2", found[1])}
