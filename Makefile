@@ -57,7 +57,8 @@ browser: $(STAMP)  ## JupyterLab and exported pages in a real Chromium
 
 bench: $(STAMP)  ## time the layers and models, labkit beside its peers; figures for docs/results.md
 	@$(PIP) -e '.[bench]' -c constraints.txt
-	@for benchmark in benchmarks/flows.py benchmarks/bench_*.py; do \
+	@echo "== benchmarks/flows.py"; $(PY) benchmarks/flows.py --markdown docs/flows.md --plot docs/flows.svg
+	@for benchmark in benchmarks/bench_*.py; do \
 	  echo "== $$benchmark"; $(PY) "$$benchmark" || exit 1; done
 
 clean:  ## remove caches and build outputs; the environment stays (rm -r .venv removes it)

@@ -45,6 +45,8 @@ def log1mexp(x: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
 
 class _Log1mExp(Function):
     # By hand, because `where` over two logarithms has NaN gradients at the ends.
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x):
         return torch.where(x > -log(2), (-torch.expm1(x)).log(), torch.log1p(-torch.exp(x)))
@@ -88,6 +90,8 @@ def log_ndtr(x: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
 
 
 class _LogNdtr(Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x):
         return torch.special.log_ndtr(x)
@@ -129,6 +133,8 @@ def _normal_moment(start: Tensor, width: Tensor, power: int) -> Tensor:
 
 
 class _NormalMoment(Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(start, width, power):
         rule, depth = _gauss_legendre(start.dtype == torch.float64)
@@ -161,6 +167,7 @@ class _NormalMoment(Function):
 
 
 @cache
+@torch.compiler.assume_constant_result
 def _gauss_legendre(double: bool) -> tuple[list[tuple[float, float]], float]:
     """Nodes and weights on [0, 1], and the nats over which e^{−t} is then integrated to the last digit.
 
@@ -190,6 +197,8 @@ def normal_tail_icdf(
 
 
 class _NormalIcdf(Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(start, width, u, complement):
         lower, share = u <= 0.5, complement.clamp(min=torch.finfo(u.dtype).tiny)

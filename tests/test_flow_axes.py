@@ -77,7 +77,7 @@ def test_a_network_is_asked_once_for_each_value_of_its_coordinate():
 
 def test_densities_in_a_batch_are_refused():
     flow = FLOWS["2-d"]()
-    with pytest.raises(ValueError, match=r"2 axes and one density; got 2 axes and a batch of \(5,\)"):
+    with pytest.raises(ValueError, match=r"2 axes \(n,\) and one density; got .* a batch of \(5,\)"):
         flow(torch.zeros(5, CONTEXT)).log_prob_on_axes(torch.zeros(3), torch.zeros(3))
-    with pytest.raises(ValueError, match="2 axes and one density; got 1 axes"):
+    with pytest.raises(ValueError, match=r"2 axes \(n,\) and one density; got axes of shapes \[\(3,\)\]"):
         flow(torch.zeros(CONTEXT)).log_prob_on_axes(torch.zeros(3))

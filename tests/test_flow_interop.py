@@ -1,5 +1,6 @@
 """Flows among others: torch.distributions, safetensors, torch.compile, and what is refused."""
 
+import copy
 import subprocess
 import sys
 
@@ -87,6 +88,47 @@ def test_nan_is_named(make):
     with pytest.raises(ValueError, match="context"):
         flow(torch.tensor([0.0, torch.nan]))
     assert flow(torch.zeros(2), validate_args=False).log_prob(z).isnan().sum() == 1
+
+
+@over(FLOWS)
+def test_another_precision_is_named(make):
+    with pytest.raises(ValueError, match=r"points of torch.float32, as the flow's weights are; got torch.float64"):
+        make()(torch.zeros(2)).log_prob(points(4))
+
+
+@over(FLOWS)
+def test_an_expanded_density_still_looks_for_nan(make):
+    wide = make()(torch.zeros(2)).expand((5,))
+    with pytest.raises(ValueError, match="got 3 NaN among 3"):
+        wide.log_prob(torch.full((3,), torch.nan))
+
+
+@over(FLOWS)
+def test_a_batch_of_contexts_through_torch(make):
+    flow, contexts = perturbed(make), points(4, width=2)
+    base = Independent(Normal(torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)), 1)
+    theirs = TransformedDistribution(base, [AsTorchTransform(flow.transform, contexts)])
+    assert theirs.batch_shape == (4,) and theirs.sample((6,)).shape == (6, 4, 3)
+
+
+@over(FLOWS)
+def test_a_copy_of_a_compiled_flow_computes_with_its_own_weights(make):
+    flow = make()
+    flow.compile(backend="eager")
+    copied = copy.deepcopy(flow)
+    assert copied.transform.inverse_and_log_det.args[0] is copied.transform
+    assert flow.transform.inverse_and_log_det.args[0] is flow.transform
+    assert torch.distributions.Distribution._validate_args  # loading the compiler has switched nothing off
+
+
+@over(FLOWS)
+def test_in_bfloat16_it_stays_close(make):
+    flow, context, z = perturbed(make).float(), points(width=2).float(), points(200).float()
+    expected = flow(context).log_prob(z)
+    with torch.autocast("cpu", torch.bfloat16):
+        got, drawn = flow(context).log_prob(z), flow(context).sample((10,))
+    got.sum().backward()
+    assert drawn.isfinite().all() and (got - expected).abs().mean() < 0.05 * expected.abs().mean()
 
 
 @over(FLOWS)

@@ -15,7 +15,7 @@ ORDER = {
     "numerics": [],
     "networks": ["mlp", "masked", "transformer"],
     "flows": ["transforms", "affine", "spline_fused", "spline", "circular", "mixture", "squash", "linear", "circulant",
-              "coupling", "autoregressive", "interop", "base", "gaussian", "truncated", "flow", "injective",
+              "coupling", "autoregressive", "interop", "base", "gaussian", "truncated", "flow", "volume", "injective",
               "injective_gradient"],
     "density": ["grid", "entropy", "hdr", "overlap", "posterior", "basins", "ascent", "modes", "null"],
     "text": ["tokenize", "vocabulary", "reading", "building", "corpus", "windows", "data", "grammar", "senses",

@@ -175,6 +175,7 @@ def test_second_derivatives_of_a_log_density(kind):
     params = random_params(3, 4).requires_grad_()
     z = torch.tensor([-5.0, -0.3, 0.8, 3.0], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(MixtureCDF(3, kind).inverse, (z, params))
+    assert torch.autograd.gradgradcheck(MixtureCDF(3, kind).forward, (z, params))
 
 
 @precisions

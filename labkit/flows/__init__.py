@@ -1,6 +1,7 @@
 """Normalizing flows: transforms of a base density. Nothing in here knows of words.
 
-`transforms.py` states the contract; the files after it in this list build on those before.
+Read in this order: `transforms.py`, the contract; `affine.py` and `spline.py`, elementwise bijections; `coupling.py`,
+`autoregressive.py`, how they are conditioned; `base.py`; `flow.py`; then whatever the work needs.
 """
 
 from labkit.flows.affine import ElementwiseAffine

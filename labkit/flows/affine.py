@@ -15,7 +15,7 @@ class ElementwiseAffine(ElementwiseBijection):
 
     The bound m on the log-scale keeps a wild step of training from overflowing float32; near r = 0 it is
     not felt (s ≈ r). Affine maps are the couplings of RealNVP (Dinh, Sohl-Dickstein & Bengio 2017, arXiv
-    1605.08803, eq. 7).
+    1605.08803, eqs. 4-5).
 
     Arguments:
         max_log_scale: m. The default allows scales from 1/1000 to 1000.

@@ -70,6 +70,8 @@ class UnitNormal(Seeded):
 
     def log_prob(self, value: Float[Tensor, "*points d"]) -> Float[Tensor, "*draws"]:
         """−½ Σ_i x_i² − (d/2) log 2π, nats."""
+        if value.ndim == 0 or value.shape[-1] != len(self.like):
+            raise ValueError(f"expected points of shape (..., {len(self.like)}); got shape {tuple(value.shape)}")
         return value.square().sum(-1).mul(-0.5).sub(0.5 * len(self.like) * math.log(2 * math.pi))
 
     def rsample(self, sample_shape=(), *, generator: Generator | None = None) -> Float[Tensor, "*draws d"]:
@@ -140,6 +142,10 @@ class Box(Seeded, Uniform):
         tensor([-0.6931,    -inf])
     """
 
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> constraints.Constraint:
+        return constraints.half_open_interval(self.low, self.high)
+
     def log_prob(self, value: Float[Tensor, "*points"]) -> Float[Tensor, "*draws"]:
         outside = (value < self.low) | (value >= self.high)
         # 0 · value, of points inside only: a gradient of 0 that exists, and a NaN that stays one.
@@ -198,6 +204,16 @@ class UniformBox(nn.Module):
 
     def forward(self) -> IndependentFeatures:
         return IndependentFeatures(Box(self.low, self.high, validate_args=False))
+
+
+def refuse_nan(what: str, x: Tensor) -> None:
+    """ValueError if x holds a NaN: one look, for which a GPU has to be waited for."""
+    missing = x.isnan()
+    if missing.any():
+        raise ValueError(
+            f"expected {what} of {x.shape[-1]} numbers; got {int(missing.sum())} NaN among {x.numel()}. "
+            "Look for a division by zero or a missing value where it comes from"
+        )
 
 
 def feature_bounds(features: int, low: Bounds, high: Bounds) -> tuple[Float[Tensor, "d"], Float[Tensor, "d"]]:

@@ -1,6 +1,7 @@
 """A flow: a base density carried through a transform, as a torch Distribution."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from torch.distributions import Distribution, constraints
 
 from labkit.flows.affine import ElementwiseAffine
 from labkit.flows.autoregressive import MaskedAutoregressive
-from labkit.flows.base import StandardNormal
+from labkit.flows.base import StandardNormal, refuse_nan
 from labkit.flows.coupling import Coupling, Elementwise
 from labkit.flows.spline import RationalQuadraticSpline
 from labkit.flows.transforms import Compose, ElementwiseBijection, Reverse, Transform
@@ -48,7 +49,7 @@ class FlowDistribution(Distribution):
             batch_shape = () if context is None else context.shape[:-1]
         super().__init__(torch.Size(batch_shape), base.event_shape, validate_args)
         if self._validate_args and context is not None:
-            _refuse_nan("a context", context)
+            refuse_nan("a context", context)
 
     def log_prob(self, value: Float[Tensor, "*points d"]) -> Float[Tensor, "*batch"]:
         """log p(value∣context) in nats, of the shape to which the points' batch and batch_shape broadcast."""
@@ -66,18 +67,27 @@ class FlowDistribution(Distribution):
         Raises:
             ValueError: for another number of axes than coordinates, or a batch of densities.
         """
-        if len(axes) != self.event_shape[0] or self.batch_shape:
+        if len(axes) != self.event_shape[0] or self.batch_shape or any(axis.ndim != 1 for axis in axes):
             raise ValueError(
-                f"expected {self.event_shape[0]} axes and one density; got {len(axes)} axes and a batch of "
-                f"{tuple(self.batch_shape)} densities"
+                f"expected {self.event_shape[0]} axes (n,) and one density; got axes of shapes "
+                f"{[tuple(axis.shape) for axis in axes]} and a batch of {tuple(self.batch_shape)} densities"
             )
+        if self._validate_args:
+            for axis in axes:
+                refuse_nan("an axis", axis)
         columns = [axis.reshape(*(1,) * i, -1, *(1,) * (len(axes) - 1 - i)) for i, axis in enumerate(axes)]
         columns, log_det = self.transform.inverse_on_axes(columns, self.context)
         return self.base.log_prob(torch.stack(torch.broadcast_tensors(*columns), -1)) + log_det
 
     def _validate_sample(self, value: Tensor) -> None:
         """One look at the values, which on a GPU waits for it: `flow(context, validate_args=False)` goes without."""
-        _refuse_nan("points", value)
+        weights = next(self.transform.parameters(), value)
+        if value.dtype != weights.dtype and not torch.is_autocast_enabled(value.device.type):
+            raise ValueError(
+                f"expected points of {weights.dtype}, as the flow's weights are; got {value.dtype}. Convert the points "
+                f"with .to({weights.dtype}), or the flow, as in flow.double()"
+            )
+        refuse_nan("points", value)
 
     def rsample_and_log_prob(
         self, sample_shape: Sequence[int] = (), *, generator: Generator | None = None
@@ -111,19 +121,12 @@ class FlowDistribution(Distribution):
             raise ValueError(
                 f"expected a shape to which {tuple(self.batch_shape)} expands; got {tuple(batch_shape)}"
             )
-        return FlowDistribution(self.transform, self.base, self.context, batch_shape, validate_args=False)
+        wide = FlowDistribution(self.transform, self.base, self.context, batch_shape, validate_args=False)
+        wide._validate_args = self._validate_args  # points are still looked at; the context has been
+        return wide
 
     def _expand(self, log_prob: Tensor) -> Tensor:
         return log_prob.expand(torch.broadcast_shapes(log_prob.shape, self.batch_shape))
-
-
-def _refuse_nan(what: str, x: Tensor) -> None:
-    missing = x.isnan()
-    if missing.any():
-        raise ValueError(
-            f"expected {what} of {x.shape[-1]} numbers; got {int(missing.sum())} NaN among {x.numel()}. "
-            f"Look for a division by zero or a missing value where it comes from"
-        )
 
 
 class Flow(nn.Module):
@@ -190,8 +193,12 @@ class Flow(nn.Module):
         for compilation, so it is for long trainings, not for a notebook's cell. Needs a C++ compiler on the CPU.
         """
         options = {"fullgraph": True} | options
+        checks = Distribution._validate_args
         for name in ("forward_and_log_det", "inverse_and_log_det"):
-            setattr(self.transform, name, torch.compile(getattr(self.transform, name), **options))
+            # Bound by a partial, which a deep copy binds to the copy; a bound method would stay with the original.
+            compiled = torch.compile(getattr(type(self.transform), name), **options)
+            setattr(self.transform, name, partial(compiled, self.transform))
+        Distribution.set_default_validate_args(checks)  # torch's compiler, when loaded, switches them off for everyone
         return self
 
 
@@ -224,6 +231,7 @@ def neural_spline_flow(
         >>> neural_spline_flow(features=2)().log_prob(torch.zeros(2))  # −log 2π nats
         tensor(-1.8379, grad_fn=...)
     """
+    _at_least_one(layers)
     spline = RationalQuadraticSpline(bins, bound)
     if features == 1:
         parts = [Elementwise(spline, 1, context_features, hidden, activation) for _ in range(layers)]
@@ -261,9 +269,15 @@ def masked_autoregressive_flow(
         >>> flow(torch.zeros(3)).sample((10,)).shape
         torch.Size([10, 4])
     """
+    _at_least_one(layers)
     bijection = bijection or ElementwiseAffine()
     parts = []
     for i in range(layers):
         parts += [Reverse(features)] if i else []
         parts.append(MaskedAutoregressive(bijection, features, context_features, hidden, activation))
     return Flow(Compose(parts), StandardNormal(features))
+
+
+def _at_least_one(layers: int) -> None:
+    if layers < 1:
+        raise ValueError(f"expected layers >= 1; got layers={layers}")

@@ -19,14 +19,16 @@ directions, and only along the surface that reaches it does the stretch count. S
 one Jacobian, that of the whole, and its log-determinant is taken once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution, constraints
 
+from labkit.flows.base import refuse_nan
 from labkit.flows.transforms import Transform
+from labkit.flows.volume import half_log_det, jacobian
 
 
 class Pad(nn.Module):
@@ -178,6 +180,8 @@ class InjectiveDistribution(Distribution):
     ):
         self.low, self.embed, self.context = low, embed, context
         super().__init__(low.batch_shape, torch.Size((embed.features,)), validate_args)
+        if self._validate_args and context is not None:
+            refuse_nan("a context", context)
 
     def coordinates(self, x: Float[Tensor, "*points D"]) -> Float[Tensor, "*batch k"]:
         """z = f†(x).
@@ -186,8 +190,8 @@ class InjectiveDistribution(Distribution):
             ValueError: for points of another width, or with a NaN (unless validation is off).
         """
         _of_width("points", x, self.embed.features)
-        if self._validate_args and not x.isfinite().all():
-            raise ValueError(f"expected finite points of shape (..., {self.embed.features}); got NaN or infinity")
+        if self._validate_args:
+            refuse_nan("points", x)
         return self.embed.left_inverse(x, self.context)
 
     def project(self, x: Float[Tensor, "*points D"]) -> Float[Tensor, "*batch D"]:
@@ -259,40 +263,18 @@ class InjectiveFlow(nn.Module):
             raise ValueError(f"expected one context width for flow and transform; got widths {sorted(widths)}")
         self.features, self.context_features = self.embed.features, widths.pop() if widths else 0
 
-    def forward(self, context: Float[Tensor, "*contexts c"] | None = None) -> InjectiveDistribution:
-        """p(x∣context), with batch shape that of the context."""
+    def forward(
+        self, context: Float[Tensor, "*contexts c"] | None = None, validate_args: bool | None = None
+    ) -> InjectiveDistribution:
+        """p(x∣context), with batch shape that of the context; validate_args as in `Flow`: whether to look for NaN."""
         width, got = self.context_features, "None" if context is None else f"shape {tuple(context.shape)}"
         if width and (context is None or context.ndim == 0 or context.shape[-1] != width):
             raise ValueError(f"this flow expected a context of shape (..., {width}); got {got}")
         if not width and context is not None:
             raise ValueError(f"this flow is unconditional and expected no context; got {got}")
         low = self.flow_low(context if self.flow_low.context_features else None)
-        return InjectiveDistribution(low.expand(() if context is None else context.shape[:-1]), self.embed, context)
-
-
-def jacobian(f: Callable[[Tensor], Tensor], z: Float[Tensor, "*points k"]) -> Float[Tensor, "*batch D k"]:
-    """∂f/∂z at every point, for a map that treats points apart from each other: k forward-mode products."""
-    k = z.shape[-1]
-    directions = torch.eye(k, dtype=z.dtype, device=z.device)
-    z = z.contiguous()  # forward mode refuses a point that is expanded in memory
-    one = torch.func.vmap(lambda e: torch.func.jvp(f, (z,), (e.expand_as(z),))[1])
-    return one(directions).movedim(0, -1)
-
-
-def half_log_det(J: Float[Tensor, "*batch D k"], jitter: float = 1e-6) -> Float[Tensor, "*batch"]:
-    """½ log det JᵀJ = Σ log of the diagonal of the Cholesky factor of JᵀJ; nats.
-
-    Where JᵀJ is singular to working precision, and only there, `jitter` times its mean diagonal is added; where
-    that does not help either (a J of zeros or NaN) the result is NaN. Nothing waits for the host.
-    """
-    gram = J.mT @ J
-    with torch.no_grad():
-        failed = torch.linalg.cholesky_ex(gram).info > 0
-        ridge = jitter * gram.diagonal(dim1=-2, dim2=-1).mean(-1) * failed
-    identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    lower, info = torch.linalg.cholesky_ex(gram + ridge[..., None, None] * identity)
-    half = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    return torch.where(info > 0, torch.nan, half)
+        low = low.expand(() if context is None else context.shape[:-1])
+        return InjectiveDistribution(low, self.embed, context, validate_args)
 
 
 def _of_width(name: str, x: Tensor, width: int) -> None:

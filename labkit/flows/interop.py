@@ -1,5 +1,6 @@
 """Between these transforms and those of torch.distributions, in both directions."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import constraints
@@ -38,6 +39,12 @@ class AsTorchTransform(DistributionTransform):
     def log_abs_det_jacobian(self, u: Tensor, z: Tensor) -> Tensor:
         return self.transform.forward_and_log_det(u, self.context)[1]
 
+    def forward_shape(self, shape: torch.Size) -> torch.Size:
+        batch = () if self.context is None else self.context.shape[:-1]
+        return torch.Size((*torch.broadcast_shapes(shape[:-1], batch), shape[-1]))
+
+    inverse_shape = forward_shape
+
     def with_cache(self, cache_size: int = 1) -> "AsTorchTransform":
         return AsTorchTransform(self.transform, self.context, cache_size)
 
@@ -63,9 +70,11 @@ class FromTorchTransform(Transform):
 
     def __init__(self, transform: DistributionTransform, features: int):
         super().__init__(features)
-        if not transform.bijective or transform.domain.event_dim > 1:
+        simple = transform.bijective and transform.domain.event_dim <= 1
+        # stick-breaking is simple, and yet does not keep the width
+        if not simple or transform.forward_shape(torch.Size((features,))) != (features,):
             raise ValueError(
-                "expected a bijective torch transform of numbers or vectors; got "
+                "expected a bijective torch transform of numbers, or of vectors whose width it keeps; got "
                 f"{type(transform).__name__} (bijective={transform.bijective}, event_dim={transform.domain.event_dim})"
             )
         self.transform = transform

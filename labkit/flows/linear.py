@@ -170,7 +170,7 @@ class LULinear(LinearTransform):
 
     def matrix(self) -> Float[Tensor, "d d"]:
         """W = P L (N + diag s), the product of its factors."""
-        lower = self.factors.tril(-1) + torch.eye(self.features).to(self.factors)
+        lower = self.factors.tril(-1) + torch.ones_like(self.factors[0]).diag()
         return (lower @ (self.factors.triu(1) + self._diagonal().diag()))[self.order]
 
     def _diagonal(self) -> Float[Tensor, "d"]:
@@ -225,7 +225,7 @@ class Orthogonal(LinearTransform):
     def _factors(self) -> tuple[Float[Tensor, "K d"], Float[Tensor, "K d"]]:
         """V with unit rows, and T V."""
         v = self.vectors / torch.linalg.vector_norm(self.vectors, dim=-1, keepdim=True)
-        inverse_t = (v @ v.mT).triu(1) + 0.5 * torch.eye(len(v)).to(v)
+        inverse_t = (v @ v.mT).triu(1) + 0.5 * torch.eye(len(v), dtype=v.dtype, device=v.device)
         return v, torch.linalg.solve_triangular(inverse_t, v, upper=True)
 
 

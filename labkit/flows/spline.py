@@ -80,12 +80,21 @@ class RationalQuadraticSpline(ElementwiseBijection):
     def forward(
         self, u: Float[Tensor, "*points"], params: Float[Tensor, "P *maps"]
     ) -> tuple[Float[Tensor, "*s"], Float[Tensor, "*s"]]:
+        self._check(params)
         return spline_fused.spline(self._plain, u, params, False, self._settings)
 
     def inverse(
         self, z: Float[Tensor, "*points"], params: Float[Tensor, "P *maps"]
     ) -> tuple[Float[Tensor, "*s"], Float[Tensor, "*s"]]:
+        self._check(params)
         return spline_fused.spline(self._plain_inverse, z, params, True, self._settings)
+
+    def _check(self, params: Tensor) -> None:
+        if params.shape[0] != self.parameters_per_feature:
+            raise ValueError(
+                f"expected params of shape (3 * bins - 1, ...) = ({self.parameters_per_feature}, ...); "
+                f"got shape {tuple(params.shape)}"
+            )
 
     @property
     def _settings(self) -> spline_fused.Settings:

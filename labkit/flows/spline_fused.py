@@ -26,7 +26,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd import forward_ad
+
+from labkit.networks.mlp import transformed
 
 
 class Settings(NamedTuple):
@@ -61,6 +62,8 @@ def spline(
     The plain version runs where maps are shared by many points (then the knots are cheap and autograd's broadcast
     is right), and where torch transforms the program itself: `torch.func`, forward-mode derivatives, `torch.compile`.
     """
+    dtype = torch.promote_types(x.dtype, params.dtype)  # they differ under autocast
+    x, params = x.to(dtype), params.to(dtype)
     if params.ndim - 1 < x.ndim or params.shape[1:] != torch.broadcast_shapes(x.shape, params.shape[1:]) or _traced():
         return plain(x, params)
     x = x.expand(params.shape[1:])
@@ -71,11 +74,7 @@ def spline(
 
 def _traced() -> bool:
     """Whether torch watches the operations themselves: a Function with in-place work inside is opaque to it."""
-    return (
-        torch.compiler.is_compiling()
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or forward_ad._current_level >= 0
-    )
+    return torch.compiler.is_compiling() or transformed()
 
 
 class _Spline(torch.autograd.Function):

@@ -149,6 +149,7 @@ class Softplus(Transform):
 
 
 @lru_cache
+@torch.compiler.assume_constant_result
 def _inside(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]:
     """The outermost numbers of the open interval (low, high) whose distance from its ends is not denormal.
 

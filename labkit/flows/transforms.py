@@ -168,7 +168,8 @@ class Permutation(Transform):
             raise ValueError(f"expected each of 0 ... {len(order) - 1} once; got order={order}")
         super().__init__(len(order))
         self.register_buffer("order", torch.tensor(order))
-        self.register_buffer("inverse_order", torch.tensor(order).argsort())
+        self.places = tuple(sorted(range(len(order)), key=order.__getitem__))  # where each feature came from
+        self.register_buffer("inverse_order", torch.tensor(self.places))
 
     def forward_and_log_det(
         self, u: Float[Tensor, "*points d"], context: Float[Tensor, "*contexts c"] | None = None
@@ -181,6 +182,9 @@ class Permutation(Transform):
     ) -> tuple[Float[Tensor, "*points d"], Float[Tensor, "*points"]]:
         log_det = z.new_zeros(self.batch_shape(z, context))
         return z[..., self.inverse_order], log_det
+
+    def inverse_on_axes(self, columns: Sequence[Tensor], context: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
+        return [columns[i] for i in self.places], columns[0].new_zeros(())
 
 
 class Reverse(Permutation):

@@ -117,7 +117,9 @@ class _Truncated(Seeded):
     def expand(self, batch_shape: Sequence[int], _instance=None) -> "_Truncated":
         """The same density with another batch shape."""
         parameters = (self.loc, self.scale, self.low, self.high)
-        return type(self)(*(parameter.expand(batch_shape) for parameter in parameters), validate_args=False)
+        wide = type(self)(*(parameter.expand(batch_shape) for parameter in parameters), validate_args=False)
+        wide._validate_args = self._validate_args
+        return wide
 
     def _from_anchor(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """The anchor; the side of loc on which it lies (−1, 0, 1); start, left and right."""
@@ -156,6 +158,8 @@ class _Truncated(Seeded):
 
 class _Round(Function):
     """x moved to where it may lie, by rounding errors only: the gradient passes as if it had not moved."""
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(x, allowed):

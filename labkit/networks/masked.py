@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labkit.networks.mlp import IN_PLACE
+from labkit.networks.mlp import IN_PLACE, nobody_watches
 
 
 class MaskedMLP(nn.Module):
@@ -110,7 +110,7 @@ class Steps:
         self.units = [Rows(len(weight), count, like) for weight in self.weights[:-1]]
         # Without gradients nobody looks at what goes into an activation: it may be overwritten.
         self.add, self.activation = torch.add, mlp.activation
-        if not torch.is_grad_enabled():
+        if nobody_watches():
             self.add, self.activation = Tensor.add_, IN_PLACE.get(mlp.activation, mlp.activation)
         self.shifts = [layer.bias[:, None] for layer in mlp.layers[:-1]]
         if mlp.from_context is not None:
@@ -148,7 +148,7 @@ class Rows:
 
     def __init__(self, rows: int, columns: int, like: Tensor):
         self.filled, self.place = 0, None
-        self.buffer = None if torch.is_grad_enabled() else like.new_empty(rows, columns)
+        self.buffer = like.new_empty(rows, columns) if nobody_watches() else None
         self.pieces = [like.new_empty(0, columns)]
 
     def room(self, upto: int) -> Tensor | None:

@@ -7,8 +7,19 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 IN_PLACE = {F.silu: partial(F.silu, inplace=True), F.relu: torch.relu_, torch.relu: torch.relu_}
+
+
+def nobody_watches() -> bool:
+    """Whether work in place is safe: no gradient is wanted, and neither torch.func nor forward mode looks on."""
+    return not (torch.is_grad_enabled() or transformed())
+
+
+def transformed() -> bool:
+    """Whether torch.func transforms the program (vmap, jvp, grad), or forward-mode derivatives run."""
+    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
 class ContextMLP(nn.Module):
@@ -87,7 +98,7 @@ class ContextMLP(nn.Module):
 
     def _hidden(self, points: Tensor | None, context: Tensor | None) -> Tensor:
         # Without gradients nobody looks at what goes into an activation: it may be overwritten.
-        activation = self.activation if torch.is_grad_enabled() else IN_PLACE.get(self.activation, self.activation)
+        activation = IN_PLACE.get(self.activation, self.activation) if nobody_watches() else self.activation
         h = activation(self._first(points, context))
         for layer in self.between:
             h = activation(layer(h))
