@@ -9,10 +9,10 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo lab test lint unit doctest smoke browser bench clean
+.PHONY: help demo lab test lint unit doctest smoke browser bench bench-browser app clean
 
 help:  ## say what there is to do
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(STAMP)  ## train a small model and show what it makes of a word
 	@$(PY) -m labkit demo
@@ -60,6 +60,13 @@ bench: $(STAMP)  ## time the layers and models, labkit beside its peers; figures
 	@echo "== benchmarks/flows.py"; $(PY) benchmarks/flows.py --markdown docs/flows.md --plot docs/flows.svg
 	@for benchmark in benchmarks/bench_*.py; do \
 	  echo "== $$benchmark"; $(PY) "$$benchmark" || exit 1; done
+
+bench-browser: $(STAMP)  ## latencies of the explorer in JupyterLab and Chromium
+	@$(PY) benchmarks/browser.py
+
+app: $(STAMP)  ## the explorer alone, served with Voila on this machine only
+	@$(PIP) -e '.[app]' -c constraints.txt
+	@$(PY) -m voila labkit/view/explorer_app.ipynb --Voila.ip=127.0.0.1
 
 clean:  ## remove caches and build outputs; the environment stays (rm -r .venv removes it)
 	@rm -rf .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -128,3 +128,13 @@ def test_the_floor_multiplies_what_the_conditioners_multiply(flows):
         rival = flows.build(case.tiny(), "labkit", torch.Generator().manual_seed(0), torch.device("cpu"))
         weights = sum(p.numel() for p in rival.module.parameters() if p.ndim == 2)
         assert sum(a * b for _, a, b, _ in case.tiny().products()) == weights, name
+
+
+def test_a_ratio_is_the_median_over_rounds_of_labkits_time_over_the_others(flows):
+    row = {"case": "spline", "direction": "log_prob"}
+    times = {"labkit": [2.0, 3.0, 10.0], "zuko": [4.0, 12.0, 11.0], flows.FLOOR: [1.0, 1.0, 5.0]}
+    rows, ratios = flows.summary([row | {"library": library, "times": took} for library, took in times.items()])
+    assert ratios == {"spline_log_prob": 0.5, "spline_log_prob_floor": 2.0}  # of .5, .25, .91 and of 2, 3, 2
+    by_library = {row["library"]: row for row in rows}
+    assert by_library["zuko"]["median_ms"] == 11.0 and by_library["zuko"]["labkit_over_it"] == 0.5
+    assert by_library["labkit"]["labkit_over_it"] == 1.0

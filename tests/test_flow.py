@@ -6,7 +6,7 @@ import torch
 from scipy.stats import kstest
 from torch.distributions import Independent, Normal
 
-from labkit.flows import Compose, Flow, Reverse, StandardNormal, neural_spline_flow
+from labkit.flows import Compose, Flow, Reverse, StandardNormal, masked_autoregressive_flow, neural_spline_flow
 
 CONTEXT = 3
 FLOWS = {
@@ -184,3 +184,20 @@ ERRORS = {
 def test_errors_say_what_was_got_and_what_was_expected(act, message):
     with pytest.raises(ValueError, match=message):
         act()
+
+
+def test_data_meet_the_affine_layer_first_and_the_splines_standardised():
+    flow = neural_spline_flow(2, CONTEXT, layers=2, hidden=(8,)).double()
+    with torch.no_grad():  # location 100 and scale e²: far outside the splines' square unless undone before them
+        flow.transform.transforms[-1].conditioner.last.bias.copy_(torch.tensor([100.0, 100.0, 2.0, 2.0]))
+        flow.transform.transforms[0].conditioner.last.bias.normal_(generator=generator())
+    context, z = torch.zeros(CONTEXT).double(), torch.full((1, 2), 100.0).double()
+    u, _ = flow.transform.inverse_and_log_det(z, context)
+    assert u[0, 0].abs() < 1e-3 and 1e-3 < u[0, 1].abs() < 5  # the first is standardised, the second bent as well
+
+
+def test_every_second_autoregressive_layer_takes_the_features_in_reverse():
+    flow = perturbed(lambda: masked_autoregressive_flow(3, layers=2, hidden=(8,)))
+    z = torch.randn(3, generator=generator(), dtype=torch.float64)
+    jacobian = torch.func.jacrev(lambda z: flow.transform.inverse_and_log_det(z)[0])(z)
+    assert (jacobian.abs() > 1e-9).all()  # one order alone leaves a triangle of zeros

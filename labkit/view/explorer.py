@@ -4,14 +4,14 @@ The page draws and asks; everything that is computed is computed here. A picture
 block of bytes; `Session` makes it.
 """
 
-import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anywidget
 import traitlets
 
-from labkit.view.explorer_known import PICTURE, SENTENCES, ambiguity, has_density
+from labkit.view.explorer_known import PICTURE, SENTENCES, WORDS, ambiguity, has_density
 from labkit.view.explorer_session import Question, Session
 from labkit.view.theme import MODE_COLOURS, POINT_COLOUR, REGION_COLOURS
 
@@ -49,7 +49,9 @@ class Explorer(anywidget.AnyWidget):
     def __init__(self, models, words, beside=(), context="", training=None, presets=(), resolution=120):
         self.session = Session([*models, *beside], [*presets, *words], resolution)
         self.training, self._choices = training, len(models)
-        self._entries, self._reading_corpus = {}, None
+        self._entries, self._sought = {}, {}
+        # words and sentences of modes take longer than a picture, which must not wait for them
+        self._workers = {detail: ThreadPoolExecutor(1) for detail in (WORDS, SENTENCES)}
         super().__init__(word=words[0], context=context)
         self.about = self._about([*models, *beside], presets)
         self._first_picture()
@@ -110,26 +112,30 @@ class Explorer(anywidget.AnyWidget):
     def _picture(self, message: dict) -> tuple[dict, bytes]:
         detail = int(message.get("detail", PICTURE))
         question = Question.from_page(message["question"])
-        if detail >= SENTENCES and self._corpus_is_away(question.model):
+        if not all([self._found(number, word, detail) for number, word in self.session.concerned(question)]):
             return {"wait": True}, b""
         return self.session.picture(question, detail)
 
-    def _corpus_is_away(self, number: int) -> bool:
-        """Whether the model's sentences still have to be read, which then begins in the background."""
-        model = self.session.models[number]
-        name = getattr(model, "corpus_name_", None) if self._fitted(model) else None
-        if name is None or getattr(model, "corpus_", None) is not None:
-            return False
-        if self._reading_corpus is None:
-            self._reading_corpus = threading.Thread(target=self._read_corpus, args=(model, name), daemon=True)
-            self._reading_corpus.start()
-        return self._reading_corpus.is_alive()
+    def _found(self, number: int, word: str, detail: int) -> bool:
+        """Whether a word is known in such detail; if not it is looked for in the background, and the page told.
 
-    @staticmethod
-    def _read_corpus(model, name: str) -> None:
-        from labkit.text import load_corpus
+        Raises:
+            Exception: what went wrong in looking for it.
+        """
+        known, key = self.session.known(number, word), (number, word, detail)
+        if known.has(detail):
+            return True
+        if key not in self._sought:
+            self._sought[key] = self._workers[detail].submit(self._look, known, detail)
+        elif self._sought[key].done():
+            self._sought.pop(key).result()
+        return known.has(detail)
 
-        model.corpus_ = load_corpus(name)
+    def _look(self, known, detail: int) -> None:
+        try:
+            known.look(detail)
+        finally:
+            self.send({"answer": "found", "word": known.word})
 
     # --- words ------------------------------------------------------------------------------------------------
 
@@ -184,17 +190,20 @@ class Explorer(anywidget.AnyWidget):
 
     def _training_moved(self) -> None:
         if self.training.state == "done":  # nothing that was found before is true any more
-            self.session.forget()
-            self._entries.clear()
+            self._forget()
         self.send({"answer": "trained", **self._training_state()})
 
     def _train(self, message: dict) -> tuple[dict, bytes]:
         does = {"start": self.training.start, "hold": self.training.hold, "go on": self.training.go_on,
                 "stop": self.training.stop}  # fmt: skip
         does[message["do"]]()
+        self._forget()
+        return self._training_state(), b""
+
+    def _forget(self) -> None:
         self.session.forget()
         self._entries.clear()
-        return self._training_state(), b""
+        self._sought.clear()
 
     def _frames(self, message: dict) -> tuple[dict, bytes]:
         """Frames of a word from a number on, in one block."""
@@ -221,7 +230,7 @@ def _nearest(model, text: str, words: list[str]) -> list[str]:
 def explore(
     model,
     words: Sequence[str] | None = None,
-    compare: Sequence | None = None,
+    compare=None,
     context: str = "",
     training=None,
     presets: Sequence[str] | None = None,
@@ -236,7 +245,7 @@ def explore(
         model: an embedding; or several that differ in k, between which a slider then chooses.
         words: the first one is shown at first; all of them lie within the common frame. By default the presets,
             or the most frequent word.
-        compare: other models of the same words, to be shown beside it: points, Gaussians, mixtures.
+        compare: another model of the same words, or several, to be shown beside it: points, Gaussians, mixtures.
         context: a sentence in which to read the first word.
         training: a `TrainingRecorder`, to watch the densities come to be.
         presets: words of the buttons; by default those of bank, spring and tuesday that the model knows.
@@ -248,6 +257,7 @@ def explore(
         NotFittedError: a model that has learned nothing, without a training to watch.
     """
     models = list(model) if isinstance(model, Sequence) else [model]
+    beside = [compare] if hasattr(compare, "words") else list(compare or ())
     if not models:
         raise ValueError("explore needs at least one model; got none")
     fresh = training is not None and not Explorer._fitted(models[0])
@@ -257,4 +267,4 @@ def explore(
     if not fresh:
         for word in words:
             models[0][word]  # says what is wrong with a word that is not known
-    return Explorer(models, words, compare or (), context, training, presets, resolution)
+    return Explorer(models, words, beside, context, training, presets, resolution)

@@ -57,7 +57,7 @@ class Field:
         Example:
             >>> z = np.linspace(-8, 8, 4001)
             >>> normal = Field((z,), -0.5 * z**2 - 0.5 * np.log(2 * np.pi))
-            >>> (-2 * (normal.levels([0.95])[0] + 0.5 * np.log(2 * np.pi))).round(2)  # 1.96²
+            >>> round(float(-2 * (normal.levels([0.95])[0] + 0.5 * np.log(2 * np.pi))), 2)  # 1.96²
             3.84
         """
         if self.known_probs == tuple(probs):

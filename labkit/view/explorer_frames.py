@@ -14,7 +14,7 @@ from labkit.view.projection import Limits, Projection
 from labkit.view.wording import percent
 
 ASPECT = 4 / 3  # width to height of every frame
-POOLED, PER_WORD = 24, 256  # words, and samples of each, that decide the common limits
+POOLED, PER_WORD = 16, 200  # words, and samples of each, that decide the common limits
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,6 +33,18 @@ class Known:
         """Whether the modes have been looked for already."""
         return "basins" in vars(self) or (self.staged and "basins" in vars(self.density))
 
+    def has(self, detail: int) -> bool:
+        """Whether a stage has been reached, so that an answer in this detail takes no time."""
+        wanted = [[], ["words"], ["words", "sentences", "_occurrences"]][detail]
+        return all(name in vars(self) for name in wanted)
+
+    def look(self, detail: int) -> None:
+        """Find what `has` asks for; the first sentences of a model may take seconds, since its corpus is read."""
+        if detail >= WORDS:
+            _ = self.words
+        if detail >= SENTENCES:
+            _ = self.sentences, self._occurrences
+
     @cached_property
     def basins(self) -> Modes:
         """The modes, heaviest first, without words."""

@@ -13,7 +13,7 @@ from labkit.density.grid import draw
 from labkit.view.explorer_answers import SCALE, Block, curve, placed, regions
 from labkit.view.explorer_fields import Moved, Reading
 from labkit.view.explorer_frames import ASPECT, Frames, Question, frame_of, knows
-from labkit.view.explorer_known import PICTURE, SENTENCES, WORDS, Known
+from labkit.view.explorer_known import PICTURE, SENTENCES, WORDS, Known, has_density
 from labkit.view.explorer_planes import neighbour_map
 from labkit.view.projection import Limits
 from labkit.view.wording import counted, share
@@ -56,6 +56,11 @@ class Session:
             self._readings, (number, name, key), lambda: Reading(self.models[number], name, plane, self.resolution)
         )
 
+    def concerned(self, q: Question) -> list[tuple[int, str]]:
+        """The (model, word) pairs of a question that have modes."""
+        pairs = [(q.model, q.word), *([(q.model, q.other)] if q.other else []), *((n, q.word) for n in q.others)]
+        return [(n, word) for n, word in pairs if knows(self.models[n], word) and has_density(self.models[n], word)]
+
     def moved(self, q: Question, reading: Reading | None = None) -> tuple[Moved | None, str]:
         """The word in its sentence; while no word of a sentence is known, None and why."""
         try:
@@ -95,7 +100,8 @@ class Session:
 
     def _panel(self, block: Block, q: Question, model: int, word: str, limits: Limits, detail: int) -> dict:
         reading = self.reading(q, word, model)
-        known = self.known(model, word) if detail >= WORDS or self.known(model, word).found else None
+        known = self.known(model, word)
+        known = known if detail >= WORDS or known.found else None
         moved, unread = self.moved(q, reading) if q.context else (None, "")
         seen = moved.field if moved else reading.field
         points, places = _marks(reading, moved, q.samples, self.seed)

@@ -1,4 +1,4 @@
-"""JupyterLab on loopback, one notebook in one page: what the browser tests and bench_browser.py drive."""
+"""JupyterLab on loopback, one notebook in one page: what the browser tests and browser.py of benchmarks drive."""
 
 import json
 import os

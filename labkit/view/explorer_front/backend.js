@@ -1,6 +1,6 @@
 /* Who answers: the kernel through the widget's own channel, or the pages' precomputed answers. */
 
-const WAIT_FOR_CORPUS = 700; // ms until the kernel is asked again for sentences that it is still reading
+const AGAIN = 3000; // ms until the kernel is asked again for what it looks for in the background, should its word be lost
 const SLOW = 2500; // ms after which one is told that the kernel is busy
 
 /** The kernel. `ask` gives a promise of {header, bytes}; several views of one widget share the channel. */

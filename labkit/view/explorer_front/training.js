@@ -18,14 +18,14 @@ function trainingPart(app) {
 
   const element = section("Watch it learn", make("div", { class: "lk-row" }, labelled("Word of the film", word), buttons),
     make("div", { class: "lk-row" }, play, labelled("Time", time), button("Back to the model", () => { stop(); app.film(null); })), note);
-  element.addEventListener("toggle", () => { open = element.open; if (open) { more(); } else { stop(); app.film(null); } });
+  element.addEventListener("toggle", () => { open = element.open; if (open) { more(); show(); } else { stop(); app.film(null); } });
 
   function reload() {
     frames = [];
     more();
   }
 
-  const more = () => { if (frames.length < status.frames) asked.want(frames.length); else if (frames.length) show(); };
+  const more = () => { if (frames.length < status.frames) asked.want(frames.length); };
 
   function take(from, { header, bytes }) {
     if (from !== frames.length) return;

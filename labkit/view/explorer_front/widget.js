@@ -12,7 +12,7 @@ const OFFERED = ["word", "context", "between", "share", "model", "others", "othe
 function createExplorer(root, backend, about, start) {
   const app = { root, backend, about, closed: false, state: { ...START, ...start } };
   const answers = new Map();
-  let [shown, film, waiting, slow] = [null, null, 0, 0];
+  let [shown, film, waiting, slow, awaited] = [null, null, 0, 0, null];
   const status = make("p", { class: "lk-status", role: "status" });
   const title = make("p", { class: "lk-title" });
   const summary = make("p", { class: "lk-summary", "aria-live": "polite" });
@@ -44,8 +44,9 @@ function createExplorer(root, backend, about, start) {
 
   function receive(asked, detail, { header, bytes }) {
     const key = JSON.stringify(asked);
-    if (header.wait) {
-      waiting = setTimeout(() => { if (key === JSON.stringify(question())) pictures.want({ asked, detail }); }, WAIT_FOR_CORPUS);
+    if (header.wait) { // the kernel looks for it in the background, and says when it has found something
+      awaited = () => { if (key === JSON.stringify(question())) pictures.want({ asked, detail }); };
+      waiting = setTimeout(awaited, AGAIN);
       return;
     }
     const view = { ...header, panels: header.panels.map((panel) => decoded(panel, bytes)), detail: header.detail ?? detail };
@@ -71,7 +72,8 @@ function createExplorer(root, backend, about, start) {
   function show(view) {
     shown = view;
     app.tell(view.panels[0].unread ?? "");
-    app.frame(() => { paint(); root.dataset.shown = JSON.stringify([view.panels[0].word, view.panels[0].context, view.detail]); });
+    app.frame(() => { paint(); root.dataset.shown = JSON.stringify([view.panels[0].word, view.panels[0].context, view.detail]);
+      root.dataset.marks = (view.panels[0].samples?.length ?? 0) / 2; });
     if (view.detail < 2 && about.live) details(question(), view.detail + 1);
     settle();
   }
@@ -130,7 +132,14 @@ function createExplorer(root, backend, about, start) {
   };
 
   layOut(app, parts, { title, status, summary });
-  backend.heard = (message) => { if (message.answer === "trained") parts.training.hear?.(message); };
+  backend.heard = (message) => {
+    if (message.answer === "trained") parts.training.hear?.(message);
+    if (message.answer === "found" && awaited) {
+      clearTimeout(waiting);
+      awaited();
+      awaited = null;
+    }
+  };
   app.close = () => {
     app.closed = true;
     clearTimeout(slow);

@@ -1,6 +1,6 @@
 """How quick the explorer is in a real JupyterLab and Chromium: latencies, bytes and frames against their targets.
 
-    python benchmarks/bench_browser.py [--words 40] [--json]
+    python benchmarks/browser.py [--words 40] [--json]
 
 A switch is timed in the page, from the click on a word to the moment its picture is on the canvas: through the kernel
 for words it has not drawn, from answers in the browser for those it has. Needs Chromium and the [dev] extra.
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
     if shutil.which("chromium") is None:
-        sys.exit("bench_browser needs Chromium: install your system's package 'chromium' and try again.")
+        sys.exit("benchmarks/browser.py needs Chromium: install your system's package 'chromium' and try again.")
     figures = measure(options.words)
     if options.json:
         print(json.dumps({"figures": figures, "targets": TARGETS, "cores": os.cpu_count()}, indent=1))
