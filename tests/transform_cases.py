@@ -2,6 +2,7 @@
 
 import cases_linear
 import cases_mixture
+import cases_sequence
 import torch
 from torch.distributions.transforms import AffineTransform
 
@@ -58,7 +59,7 @@ FIXED = {
     "reverse": lambda: Reverse(4),
     "one of torch's": lambda: FromTorchTransform(AffineTransform(torch.tensor([1.0, 0.0]), 2.0), 2),
 }
-CONDITIONAL |= cases_mixture.CONDITIONAL
-UNCONDITIONAL |= cases_mixture.UNCONDITIONAL | cases_linear.UNCONDITIONAL
+CONDITIONAL |= cases_mixture.CONDITIONAL | cases_sequence.CONDITIONAL
+UNCONDITIONAL |= cases_mixture.UNCONDITIONAL | cases_linear.UNCONDITIONAL | cases_sequence.UNCONDITIONAL
 LEARNED = CONDITIONAL | UNCONDITIONAL
 EVERY = LEARNED | FIXED | cases_linear.ELSEWHERE

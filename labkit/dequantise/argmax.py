@@ -16,7 +16,7 @@ from labkit.dequantise.noise import TokenNoise
 class ArgmaxDequantiser(CellDequantiser):
     """z in R^V with argmax z = x: z_x = v_x, and z_j = v_x − softplus(v_x − v_j) below it, v ~ q(v∣x).
 
-        log q(z∣x) = log q(v∣x) − Σ_{j≠x} log σ(v_x − v_j)      (nats; arXiv 2102.05379, eq. 6 and algorithm 2)
+        log q(z∣x) = log q(v∣x) − Σ_{j≠x} log σ(v_x − v_j)      (nats; arXiv 2102.05379, section 3, thresholding)
 
     Arguments:
         vocabulary_size: V, which is also the number of dimensions: see `BinaryArgmaxDequantiser` for large ones.
@@ -53,7 +53,7 @@ class ArgmaxDequantiser(CellDequantiser):
 class BinaryArgmaxDequantiser(CellDequantiser):
     """z_i = ±softplus(v_i) with the sign of the token's i-th bit, D = ⌈log₂ V⌉ of them, v ~ q(v∣x).
 
-        log q(z∣x) = log q(v∣x) − Σ_i log σ(v_i)      (nats; arXiv 2102.05379, section 3.2, "Cartesian products")
+        log q(z∣x) = log q(v∣x) − Σ_i log σ(v_i)      (nats; arXiv 2102.05379, "Cartesian products")
 
     Where V is no power of two, the orthants without a token are outside 𝒮, and mass that a prior puts there is lost.
 
@@ -63,7 +63,7 @@ class BinaryArgmaxDequantiser(CellDequantiser):
 
     Example:
         >>> z, log_q = BinaryArgmaxDequantiser(vocabulary_size=4).encode(torch.tensor([[3, 1]]))
-        >>> z.sign()
+        >>> z.detach().sign()
         tensor([[[ 1.,  1.],
                  [ 1., -1.]]])
     """

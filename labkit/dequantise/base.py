@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
-EXCLUDED = -1e9  # stands for log 0 in p(x∣z): −∞ − logsumexp(all −∞) would be NaN
+# Stands for log 0 in p(x∣z): −∞ − logsumexp(all −∞) would be NaN, and beside −10⁹ float32 tells no densities apart.
+EXCLUDED = -1e4
 
 
 class Dequantiser(nn.Module, ABC):
@@ -46,7 +47,7 @@ class Dequantiser(nn.Module, ABC):
 
     @abstractmethod
     def decode_log_prob(self, z: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n V"]:
-        """log p(x∣z) of every token at every position (nats), about −10⁹ for those that z excludes.
+        """log p(x∣z) of every token at every position (nats), about −10⁴ for those that z excludes.
 
         Outside 𝒮 it is a distribution too, so that a draw that nobody rejects still has a token.
         """
@@ -99,7 +100,7 @@ class CellDequantiser(Dequantiser):
         """The number of the cell that z lies in; numbers from V on belong to no token."""
 
     def decode_log_prob(self, z: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n V"]:
-        """0 for the cell's token and about −10⁹ for the others; in a cell without a token, −log V for all."""
+        """0 for the cell's token and about −10⁴ for the others; in a cell without a token, −log V for all."""
         self.check_points(z)
         cell = self.cell(z)[..., None]
         tokens = torch.arange(self.vocabulary_size, device=z.device)

@@ -27,7 +27,7 @@ class UniformDequantiser(CellDequantiser):
         dim: d.
 
     Raises:
-        ValueError: when used, where a cell is too narrow for the precision of its points.
+        ValueError: for more than 62 binary digits; when used, where a cell is too narrow for the precision of points.
 
     Example:
         >>> code = UniformDequantiser(vocabulary_size=6, dim=1)
@@ -44,8 +44,11 @@ class UniformDequantiser(CellDequantiser):
         while base > 1 and (base - 1) ** dim >= vocabulary_size:
             base -= 1
         self.base = base
-        powers = [base**i if base**i < 2**62 else 2**62 for i in range(dim)]
-        self.register_buffer("powers", torch.tensor(powers), persistent=False)
+        if base**dim > 2**62:
+            raise ValueError(
+                f"{dim} dimensions are more than a code of {vocabulary_size} tokens can use; got dim={dim}"
+            )
+        self.register_buffer("powers", torch.tensor([base**i for i in range(dim)]), persistent=False)
         self.register_buffer("like", torch.zeros(()), persistent=False)  # carries device and precision
 
     def noise(

@@ -2,5 +2,6 @@
 
 from labkit.networks.masked import MaskedMLP
 from labkit.networks.mlp import ContextMLP
+from labkit.networks.transformer import SoftBins, Transformer
 
-__all__ = ["ContextMLP", "MaskedMLP"]
+__all__ = ["ContextMLP", "MaskedMLP", "SoftBins", "Transformer"]
