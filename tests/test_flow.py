@@ -165,6 +165,8 @@ CONDITIONAL, FREE = neural_spline_flow(2, CONTEXT), neural_spline_flow(2)
 ERRORS = {
     "no context": (lambda: CONDITIONAL(), r"context of shape \(\.\.\., 3\); got None"),
     "context's width": (lambda: CONDITIONAL(torch.zeros(5, 4)), r"\(\.\.\., 3\); got shape \(5, 4\)"),
+    "fewer layers than none": (lambda: neural_spline_flow(2, layers=-1), "layers >= 0; got layers=-1"),
+    "no layers": (lambda: masked_autoregressive_flow(2, layers=0), "layers >= 1; got layers=0"),
     "needless context": (lambda: FREE(torch.zeros(5, 3)), r"expected no context; got shape \(5, 3\)"),
     "context that is not a number": (lambda: CONDITIONAL(torch.full((3,), torch.nan)), "context"),
     "points' width": (lambda: FREE().log_prob(torch.zeros(5, 3)), r"\(\.\.\., 2\); got shape \(5, 3\)"),

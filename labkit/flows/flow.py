@@ -220,7 +220,7 @@ def neural_spline_flow(
     Arguments:
         features: d.
         context_features: c, or 0.
-        layers: number of spline layers.
+        layers: number of spline layers; 0 leaves the affine layer alone, and the density a Gaussian.
         bins, bound: K and B of `RationalQuadraticSpline`.
         hidden: widths of every conditioner.
         affine: let data first meet a location and scale per context, so that the splines' square [−B, B]^d
@@ -231,7 +231,7 @@ def neural_spline_flow(
         >>> neural_spline_flow(features=2)().log_prob(torch.zeros(2))  # −log 2π nats
         tensor(-1.8379, grad_fn=...)
     """
-    _at_least_one(layers)
+    _at_least(0 if affine else 1, layers)  # with none, the affine layer alone makes a Gaussian
     spline = RationalQuadraticSpline(bins, bound)
     if features == 1:
         parts = [Elementwise(spline, 1, context_features, hidden, activation) for _ in range(layers)]
@@ -269,7 +269,7 @@ def masked_autoregressive_flow(
         >>> flow(torch.zeros(3)).sample((10,)).shape
         torch.Size([10, 4])
     """
-    _at_least_one(layers)
+    _at_least(1, layers)
     bijection = bijection or ElementwiseAffine()
     parts = []
     for i in range(layers):
@@ -278,6 +278,6 @@ def masked_autoregressive_flow(
     return Flow(Compose(parts), StandardNormal(features))
 
 
-def _at_least_one(layers: int) -> None:
-    if layers < 1:
-        raise ValueError(f"expected layers >= 1; got layers={layers}")
+def _at_least(least: int, layers: int) -> None:
+    if layers < least:
+        raise ValueError(f"expected layers >= {least}; got layers={layers}")
