@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from labkit.flows.spline import _Bin, _in_bin, _knots, _rows
-from labkit.flows.transforms import ElementwiseBijection
+from labkit.flows.spline import _Bin, _in_bin, _knots, _rows, _slope_shift, _solve_bin
+from labkit.flows.transforms import ElementwiseBijection, aligned
 
 PI, TURN = math.pi, 2 * math.pi
 
@@ -84,13 +84,7 @@ class CircularSpline(ElementwiseBijection):
         b = self._bin_of(v, spline, "y")
         width, height = b.x1 - b.x0, b.y1 - b.y0
         slope, tau, rest = height / width, (v - b.y0) / height, (b.y1 - v) / height
-        # ξ : η from the quadratic of spline.py, in the form in which q and the root add up; not q.abs(), whose
-        # gradient at 0, where a fresh spline has its bin centres, is 0 instead of 1.
-        q = b.d0 * rest - b.d1 * tau
-        root = torch.where(q >= 0, q, -q) + (q * q + 4 * slope * slope * tau * rest).sqrt()
-        over = torch.where(q >= 0, 2 * slope * tau, root)
-        under = torch.where(q >= 0, root, 2 * slope * rest)
-        xi, eta = over / (over + under), under / (over + under)
+        xi, eta = _solve_bin(tau, rest, slope, b.d0, b.d1)
         _, log_slope = _in_bin(xi, eta, slope, b.d0, b.d1)
         return wrapped((b.x0 + width * xi) * TURN - PI), -log_slope
 
@@ -101,9 +95,7 @@ class CircularSpline(ElementwiseBijection):
             raise ValueError(
                 f"expected params of shape (3 * bins + 1, ...) = ({count}, ...); got shape {tuple(params.shape)}"
             )
-        missing = point_axes + 1 - params.ndim
-        if missing > 0:  # broadcasting puts new axes in front; here the bins are in front
-            params = params.reshape(count, *(1,) * missing, *params.shape[1:])
+        params = aligned(params, point_axes)
         return params[:-1], params[-1]
 
     def _bin_of(self, v: Tensor, spline: Tensor, side: str) -> _Bin:
@@ -112,9 +104,7 @@ class CircularSpline(ElementwiseBijection):
         knots_x, knots_y = _knots(widths, self.min_bin), _knots(heights, self.min_bin)
         k = (v >= (knots_x if side == "x" else knots_y)[1:-1]).sum(0, dtype=torch.int16).long()
         ends = torch.stack((k, k + 1))
-        # softplus, shifted so that a raw 0 is slope 1
-        shift = math.log(math.expm1(1 - self.min_slope))
-        d = F.softplus(_rows(slopes, ends % self.bins) + shift) + self.min_slope
+        d = F.softplus(_rows(slopes, ends % self.bins) + _slope_shift(self.min_slope)) + self.min_slope
         return _Bin(*_rows(knots_x, ends), *_rows(knots_y, ends), *d)
 
 

@@ -1,5 +1,6 @@
 """Where an elementwise bijection's parameters come from: the context alone, or other features as well."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -26,8 +27,9 @@ class _Conditioned(Transform):
     ) -> tuple[Float[Tensor, "*batch d"], Float[Tensor, "*batch"]]:
         return self._apply_bijection(self.bijection.inverse, z, context)
 
+    @abstractmethod
     def _apply_bijection(self, direction: Callable, points: Tensor, context: Tensor | None):
-        raise NotImplementedError
+        """The points moved by `direction`, the bijection's forward or inverse, and the log-determinant."""
 
 
 class Elementwise(_Conditioned):

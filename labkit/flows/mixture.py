@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from labkit.flows.transforms import ElementwiseBijection
+from labkit.flows.transforms import ElementwiseBijection, aligned
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -114,9 +114,7 @@ class MixtureCDF(ElementwiseBijection):
             raise ValueError(
                 f"expected params of shape (3 * components, ...) = ({3 * count}, ...); got shape {tuple(params.shape)}"
             )
-        missing = point_axes + 1 - params.ndim
-        if missing > 0:  # broadcasting puts new axes in front; here the components are in front
-            params = params.reshape(params.shape[0], *(1,) * missing, *params.shape[1:])
+        params = aligned(params, point_axes)
         logits, locs, log_scales = params.split(count)
         gains = 0.5 + (torch.arange(count, dtype=params.dtype, device=params.device) + 0.5) / count
         gains = gains.reshape(-1, *(1,) * (params.ndim - 1))

@@ -30,7 +30,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from labkit.flows import spline_fused
-from labkit.flows.transforms import ElementwiseBijection
+from labkit.flows.transforms import ElementwiseBijection, aligned
 
 
 @dataclass(frozen=True)
@@ -152,12 +152,7 @@ def inverse_rational_quadratic_spline(
     width, height = b.x1 - b.x0, b.y1 - b.y0
     slope = height / width
     tau, rest = (v - b.y0) / height, (b.y1 - v) / height  # τ and 1 − τ
-    q = b.d0 * rest - b.d1 * tau
-    # not abs(): its gradient at q = 0, where every fresh spline has its bin centres, would be 0 instead of 1.
-    root = torch.where(q >= 0, q, -q) + (q * q + 4 * slope * slope * tau * rest).sqrt()
-    over = torch.where(q >= 0, 2 * slope * tau, root)
-    under = torch.where(q >= 0, root, 2 * slope * rest)
-    xi, eta = over / (over + under), under / (over + under)
+    xi, eta = _solve_bin(tau, rest, slope, b.d0, b.d1)
     _, log_slope = _in_bin(xi, eta, slope, b.d0, b.d1)
     return (b.x0 + width * xi) * (2 * bound) - bound + (y - within), -log_slope
 
@@ -182,6 +177,16 @@ def _in_bin(xi: Tensor, eta: Tensor, slope: Tensor, d0: Tensor, d1: Tensor) -> t
     return share, torch.log(ratio * ratio * (d1 * xi2 + 2 * slope * both + d0 * eta2))
 
 
+def _solve_bin(tau: Tensor, rest: Tensor, slope: Tensor, d0: Tensor, d1: Tensor) -> tuple[Tensor, Tensor]:
+    """ξ and η of the point that has climbed τ of its bin's height, with 1 − τ the rest."""
+    q = d0 * rest - d1 * tau
+    # not abs(): its gradient at q = 0, where every fresh spline has its bin centres, would be 0 instead of 1.
+    root = torch.where(q >= 0, q, -q) + (q * q + 4 * slope * slope * tau * rest).sqrt()
+    over = torch.where(q >= 0, 2 * slope * tau, root)
+    under = torch.where(q >= 0, root, 2 * slope * rest)
+    return over / (over + under), under / (over + under)
+
+
 def _bin_of(v: Tensor, params: Tensor, side: str, min_bin: float, min_slope: float) -> _Bin:
     """Find the bin of each v in [0, 1], counting the inner knots at or below it along the given side."""
     bins = (params.shape[0] + 1) // 3
@@ -189,10 +194,7 @@ def _bin_of(v: Tensor, params: Tensor, side: str, min_bin: float, min_slope: flo
         raise ValueError(
             f"expected params of shape (3 * bins - 1, ...) with bins >= 2; got shape {tuple(params.shape)}"
         )
-    missing = v.ndim + 1 - params.ndim
-    if missing > 0:  # broadcasting puts new axes in front; here the bins are in front
-        params = params.reshape(params.shape[0], *(1,) * missing, *params.shape[1:])
-    widths, heights, slopes = params.split((bins, bins, bins - 1))
+    widths, heights, slopes = aligned(params, v.ndim).split((bins, bins, bins - 1))
     knots_x, knots_y = _knots(widths, min_bin), _knots(heights, min_bin)
     k = (v >= (knots_x if side == "x" else knots_y)[1:-1]).sum(0, dtype=torch.int16).long()
     ends = torch.stack((k, k + 1))  # (2, *s): one gather fetches both ends of a bin

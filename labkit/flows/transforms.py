@@ -199,6 +199,12 @@ class Reverse(Permutation):
         super().__init__(range(features)[::-1])
 
 
+def aligned(params: Float[Tensor, "P *maps"], point_axes: int) -> Float[Tensor, "P *points"]:
+    """Parameters with as many axes after the first as the points have; broadcasting would put new ones before it."""
+    missing = point_axes + 1 - params.ndim
+    return params.reshape(params.shape[0], *(1,) * missing, *params.shape[1:]) if missing > 0 else params
+
+
 class ElementwiseBijection(ABC):
     """A family of increasing maps R -> R with P parameters, at zero parameters the identity.
 
