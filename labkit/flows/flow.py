@@ -11,13 +11,13 @@ from torch.distributions import Distribution, constraints
 
 from labkit.flows.affine import ElementwiseAffine
 from labkit.flows.autoregressive import MaskedAutoregressive
-from labkit.flows.base import StandardNormal, refuse_nan
+from labkit.flows.base import Seeded, StandardNormal, refuse_nan
 from labkit.flows.coupling import Coupling, Elementwise
 from labkit.flows.spline import RationalQuadraticSpline
 from labkit.flows.transforms import Compose, ElementwiseBijection, Reverse, Transform
 
 
-class FlowDistribution(Distribution):
+class FlowDistribution(Seeded):
     """p(z∣c): the density of z = T(u; c) with u from the base, over (d,).
 
         log p(z∣c) = log p_base(u) + log|det ∂u/∂z|,   u = T⁻¹(z; c)      (nats)
@@ -32,7 +32,6 @@ class FlowDistribution(Distribution):
         batch_shape: a shape to which the context's batch shape broadcasts; by default that shape itself.
     """
 
-    has_rsample = True
     support = constraints.real_vector
     arg_constraints = {}  # torch's own check of a context takes longer than a layer
 
@@ -103,13 +102,6 @@ class FlowDistribution(Distribution):
         """Draws of shape sample_shape + batch_shape + (d,), differentiable in weights and context."""
         u = self.base.rsample((*sample_shape, *self.batch_shape), generator=generator)
         return self.transform.forward_and_log_det(u, self.context)[0]
-
-    @torch.no_grad()
-    def sample(
-        self, sample_shape: Sequence[int] = (), *, generator: Generator | None = None
-    ) -> Float[Tensor, "*draws d"]:
-        """`rsample` without gradients."""
-        return self.rsample(sample_shape, generator=generator)
 
     def expand(self, batch_shape: Sequence[int], _instance=None) -> "FlowDistribution":
         """The same densities repeated to batch_shape; the context keeps its shape and is computed once."""

@@ -10,7 +10,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from labkit.flows.base import Seeded
 
 
-class DiagonalNormal(Independent):
+class DiagonalNormal(Seeded, Independent):
     """N(loc, diag scale²) over (d,), with draws from an explicit generator.
 
     torch's own distributions draw from the global generator only; a draw that can be repeated needs its own.
@@ -37,11 +37,6 @@ class DiagonalNormal(Independent):
         noise = torch.randn(shape, generator=generator, dtype=loc.dtype, device=loc.device)
         return loc + scale * noise
 
-    @torch.no_grad()
-    def sample(self, sample_shape=(), *, generator: Generator | None = None) -> Float[Tensor, "*draws d"]:
-        """`rsample` without gradients."""
-        return self.rsample(sample_shape, generator=generator)
-
     def expand(self, batch_shape, _instance=None):
         """The same density with another batch shape."""
         shape = (*batch_shape, *self.event_shape)
@@ -64,8 +59,6 @@ class GaussianMixture(Seeded, MixtureSameFamily):
         >>> two.log_prob(torch.zeros(1))  # −½ − log √(2π) nats
         tensor(-1.4189)
     """
-
-    has_rsample = True
 
     def __init__(
         self, logits: Float[Tensor, "*batch K"], loc: Float[Tensor, "*batch K d"], scale: Float[Tensor, "*batch K d"]

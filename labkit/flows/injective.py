@@ -26,7 +26,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from labkit.flows.base import refuse_nan
+from labkit.flows.base import Seeded, refuse_nan
 from labkit.flows.transforms import Transform
 from labkit.flows.volume import half_log_det, jacobian
 
@@ -155,7 +155,7 @@ class InjectiveMap(nn.Module):
         return half_log_det(self.jacobian(z, context))
 
 
-class InjectiveDistribution(Distribution):
+class InjectiveDistribution(Seeded):
     """p(x∣c) on the surface {f(z; c)}, with respect to its k-dimensional area; the event has shape (D,).
 
         log p(x) = log p_low(z∣c) − ½ log det JᵀJ,   z = f†(x; c)        (nats)
@@ -166,7 +166,6 @@ class InjectiveDistribution(Distribution):
         context: (*batch, c), or None.
     """
 
-    has_rsample = True
     arg_constraints = {}
     # Any point is taken to the surface; that the probability lies there alone, no constraint of torch can say.
     support = constraints.real_vector
@@ -220,11 +219,6 @@ class InjectiveDistribution(Distribution):
     def rsample(self, sample_shape=(), *, generator: Generator | None = None) -> Float[Tensor, "*draws D"]:
         """Draws of shape sample_shape + batch_shape + (D,), differentiable in weights and context."""
         return self.embed(self.low.rsample(torch.Size(sample_shape), generator=generator), self.context)
-
-    @torch.no_grad()
-    def sample(self, sample_shape=(), *, generator: Generator | None = None) -> Float[Tensor, "*draws D"]:
-        """`rsample` without gradients."""
-        return self.rsample(sample_shape, generator=generator)
 
     def expand(self, batch_shape: Sequence[int], _instance=None) -> "InjectiveDistribution":
         """The same densities repeated to batch_shape; the context is not copied."""
