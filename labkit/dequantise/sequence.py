@@ -226,8 +226,7 @@ def autoregressive_flow(positions: int, dim: int, layers: int = 2, components: i
     network = {"bins": 24} | network
     parts: list[Transform] = []
     for _ in range(layers):
-        parts += [
-            TransformerAutoregressive(MixtureCDF(components), positions, dim, **network),
-            PerPosition(Elementwise(ElementwiseAffine(), dim), positions),
-        ]
+        layer = TransformerAutoregressive(MixtureCDF(components), positions, dim, **network)
+        _spread_components(layer.writer.conditioner.layers[-1].bias, components)
+        parts += [layer, PerPosition(Elementwise(ElementwiseAffine(), dim), positions)]
     return Flow(Compose(parts), StandardLogistic(positions * dim))
