@@ -66,7 +66,7 @@ bench-browser: $(STAMP)  ## latencies of the explorer in JupyterLab and Chromium
 
 app: $(STAMP)  ## the explorer alone, served with Voila on this machine only
 	@$(PIP) -e '.[app]' -c constraints.txt
-	@$(PY) -m voila labkit/view/explorer_app.ipynb --Voila.ip=127.0.0.1
+	@$(PY) -m labkit explore
 
 clean:  ## remove caches and build outputs; the environment stays (rm -r .venv removes it)
 	@rm -rf .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

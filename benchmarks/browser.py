@@ -3,7 +3,8 @@
     python benchmarks/browser.py [--words 40] [--json]
 
 A switch is timed in the page, from the click on a word to the moment its picture is on the canvas: through the kernel
-for words it has not drawn, from answers in the browser for those it has. Needs Chromium and the [dev] extra.
+for words it has not drawn, from answers in the browser for those it has. Of the first, the median time that Python took
+for the answer is told too; the rest is the way there and back, and drawing. Needs Chromium and the [dev] extra.
 """
 
 import argparse
@@ -18,13 +19,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.browser.lab import MODEL, Lab, jupyterlab  # noqa: E402
 
 TARGETS = {
-    "kernel_median_ms": 70, "kernel_p95_ms": 100, "browser_p95_ms": 40, "first_paint_ms": 1000, "first_view_mb": 0.3,
-    "frames_per_second": 30,
+    "kernel_median_ms": 70, "kernel_p95_ms": 100, "of_it_python_ms": None, "browser_p95_ms": 40,
+    "first_paint_ms": 1000, "first_view_mb": 0.3, "frames_per_second": 30,
 }  # fmt: skip
 AT_LEAST = {"frames_per_second"}
 
 SWITCHES = """async (root) => {
-    const times = [];
+    const [times, python] = [[], []];
     for (const button of root.querySelectorAll(".lk-preset")) {
         const word = button.textContent;
         if (JSON.parse(root.dataset.shown)[0] === word) continue;
@@ -39,9 +40,10 @@ SWITCHES = """async (root) => {
         const start = performance.now();
         button.click();
         times.push(await drawn - start);
+        python.push(Number(root.dataset.took));
         await new Promise((rest) => setTimeout(rest, PAUSE));
     }
-    return times;
+    return [times, python];
 }"""
 FRAMES = """async (root) => {
     const buttons = () => root.querySelectorAll(".lk-mode button");
@@ -92,8 +94,8 @@ def drive(lab: Lab) -> dict[str, float]:
     page.wait_for_timeout(1500)
     first_view = lab.received - before
     root = page.locator(".lk")
-    kernel = root.evaluate(SWITCHES.replace("PAUSE", "120"))
-    browser = root.evaluate(SWITCHES.replace("PAUSE", "30"))
+    kernel, python = root.evaluate(SWITCHES.replace("PAUSE", "120"))
+    browser, _ = root.evaluate(SWITCHES.replace("PAUSE", "30"))
     root.locator("summary", has_text="Marks").click()
     marks = root.get_by_label("Samples shown")
     marks.focus()
@@ -102,8 +104,8 @@ def drive(lab: Lab) -> dict[str, float]:
     page.wait_for_timeout(6000)
     return {
         "kernel_median_ms": quantile(kernel, 0.5), "kernel_p95_ms": quantile(kernel, 0.95),
-        "browser_p95_ms": quantile(browser, 0.95), "first_paint_ms": first_paint, "first_view_mb": first_view / 1e6,
-        "frames_per_second": root.evaluate(FRAMES),
+        "of_it_python_ms": quantile(python, 0.5), "browser_p95_ms": quantile(browser, 0.95),
+        "first_paint_ms": first_paint, "first_view_mb": first_view / 1e6, "frames_per_second": root.evaluate(FRAMES),
     }  # fmt: skip
 
 
@@ -127,8 +129,10 @@ def main() -> None:
         return
     print(f"{'':20}{'measured':>10}{'target':>12}")
     for name, value in figures.items():
-        sign, good = ("≥", value >= TARGETS[name]) if name in AT_LEAST else ("≤", value <= TARGETS[name])
-        print(f"{name:20}{value:10.2f}{sign + ' ' + str(TARGETS[name]):>12}{'' if good else '  MISSED'}")
+        target = TARGETS[name]
+        good = target is None or (value >= target if name in AT_LEAST else value <= target)
+        wanted = "" if target is None else f"{'≥' if name in AT_LEAST else '≤'} {target}"
+        print(f"{name:20}{value:10.2f}{wanted:>12}{'' if good else '  MISSED'}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""python -m labkit demo | train | evaluate | export."""
+"""python -m labkit demo | train | evaluate | explore | export."""
 
 import argparse
 import json
@@ -14,6 +14,7 @@ from labkit.demo import run_demo
 from labkit.embeddings.saving import REGISTRY
 from labkit.evaluate.windows import GRAMMAR_SEED
 from labkit.folders import check_place
+from labkit.view.explorer import app
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m labkit", description=lk.__doc__)
     parser.add_argument("--version", action="version", version=f"labkit {lk.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="demo | train | evaluate | export")
+    commands = parser.add_subparsers(required=True, metavar="demo | train | evaluate | explore | export")
 
     demo = _command(commands, "demo", _demo, "train on the built-in corpus, compare, write out/bank.html")
     demo.add_argument("--seeds", type=int, metavar="N", default=1, help="how many seeds, from --seed on (default 1)")
@@ -65,6 +66,16 @@ def _parser() -> argparse.ArgumentParser:
                         seed_of="of the held-out windows")  # fmt: skip
     evaluate.add_argument("models", nargs="+", type=Path, help="folders of saved models")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+    explore = _command(commands, "explore", _explore, "open the explorer in a browser, on this machine only",
+                       seed_of="of the training, if there is one")  # fmt: skip
+    explore.add_argument("model", nargs="?", type=Path, help="folder of a saved model (default: the first notebook's)")
+    explore.add_argument("--corpus", help="a text, as in train: without a model one is trained on it, with --seed; "
+                         "its sentences are shown in either case")  # fmt: skip
+    explore.add_argument("--save", type=Path, default=Path("runs/explored"),
+                         help="folder of the model that --corpus trains (default runs/explored)")  # fmt: skip
+    explore.add_argument("--port", type=int, default=None, help="default: the first free one from 8866 on")
+    explore.add_argument("--no-browser", action="store_true", help="serve it and open no browser")
 
     export = _command(commands, "export", _export, "a page, or vectors for other tools, from a model",
                       seed_of="taken for likeness with the others: nothing in an export is left to chance")  # fmt: skip
@@ -145,6 +156,16 @@ def _evaluate(options) -> None:
     else:
         print(table.round(4).to_string())
         print(f"optimum {table.attrs['optimum']:.4f} ± {table.attrs['optimum_stderr']:.4f} nats per context word")
+
+
+def _explore(options) -> None:
+    app.check_server()  # without a server there is no need to train
+    if options.corpus and not options.model:
+        train = ["train", "--corpus", options.corpus, "--save", str(options.save), "--seed", str(options.seed)]
+        train = _parser().parse_args([*train, "--device", options.device])
+        train.run(train)
+        options.model = options.save
+    app.serve(options.model, options.corpus, options.device, not options.no_browser, options.port)
 
 
 def _export(options) -> None:

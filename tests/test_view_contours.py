@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from labkit.view.contours import outlines, simplified, svg_path
+from labkit.view.contours import outlines, simplified
 
 X = np.linspace(-3, 3, 121)
 R = np.hypot(X, X[:, None])
@@ -49,11 +49,6 @@ def test_a_simplified_ring_stays_within_tolerance(tolerance):
     (ring,) = outlines(-R, X, X, -2.0)
     short = simplified(ring, tolerance)
     assert len(short) < len(ring) and abs(area(short) - area(ring)) < 4 * np.pi * tolerance
-
-
-def test_a_path_is_short_and_drops_what_vanishes():
-    ring = np.array([[10.0, 10.0], [5.0, 10.0], [5.2, 10.1], [5.0, 4.0]])
-    assert svg_path([ring, ring[:1], 0.01 * ring]) == "M10 10l-5 0 0-6z"
 
 
 def test_nan_has_no_outline():

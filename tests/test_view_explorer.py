@@ -1,20 +1,12 @@
-import json
-import re
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 import labkit as lk
-from labkit.view import explore
-from labkit.view.explorer import Explorer, front_end
-from labkit.view.explorer_answers import SCALE, TYPES, Block, placed
-from labkit.view.explorer_known import Known, ambiguity
-from labkit.view.explorer_session import Question, Session
-from tests.test_view_explorer_fields import MONEY, RIVER, two_hills
+from labkit.view.explorer.answers import SCALE, TYPES, Block, placed
+from labkit.view.explorer.known import Known, ambiguity
+from labkit.view.explorer.session import Question, Session
+from tests.test_view_explorer_fields import RIVER, two_hills
 from tests.test_view_fakes import PLACES, SENSES, FakeModel, fake_models
-
-ATTACK = "<script>alert(1)</script>"
 
 
 @pytest.fixture(scope="module")
@@ -25,22 +17,6 @@ def quickstart():
 @pytest.fixture
 def session(quickstart):
     return Session([quickstart], ["bank", "spring", "tuesday"], resolution=60)
-
-
-@pytest.fixture
-def asked(quickstart, monkeypatch):
-    """ask(...) -> (answer, bytes) of an explorer, as its page would get them."""
-    explorer, heard = explore(quickstart, resolution=60), []
-    monkeypatch.setattr(explorer, "send", lambda content, buffers=None: heard.append((content, buffers)))
-
-    def ask(ask, **fields):
-        explorer._receive(explorer, {"ask": ask, "view": "v", "seq": len(heard), **fields}, [])
-        answer, buffers = [message for message in heard if "seq" in message[0]][-1]
-        assert answer["view"] == "v"
-        json.dumps(answer, allow_nan=False)
-        return answer, b"".join(buffers or [])
-
-    return SimpleNamespace(ask=ask, explorer=explorer, heard=heard)
 
 
 def array(place, block: bytes) -> np.ndarray:
@@ -170,6 +146,20 @@ def test_more_coordinates_are_seen_in_a_plane(plane):
     assert ("Held out" in header["remark"]) == (plane == "lda")
 
 
+def test_discriminants_that_there_are_not_leave_the_principal_axes():
+    """A word with one mode: the picture goes on, and says why it is another one."""
+    session = Session([FakeModel("StochasticEmbedding", extra=2)], list(PLACES), 40)
+    header, _ = session.picture(Question("tuesday", plane="lda"), detail=1)
+    assert "There are none here: discriminants need two classes" in header["remark"]
+    assert header["panels"][0]["marginal"] and header["remark"].startswith("A marginal over 2 more coordinates")
+
+
+def test_a_second_word_that_is_not_known_is_said_and_left_out(session):
+    header, _ = session.picture(Question("bank", other="bnak"), detail=1)
+    assert "'bnak' is not in the vocabulary" in header["unknown"] and "overlap" not in header
+    assert header["panels"][0]["word"] == "bank" and "other" not in header["panels"][0]
+
+
 def test_a_question_from_the_page_is_held_within_bounds():
     q = Question.from_page({"word": "w", "samples": 10**9, "others": [1], "unknown": 3, "x": None})
     assert q == Question("w", samples=50_000, others=(1,))
@@ -197,97 +187,3 @@ def test_looking_costs_nothing_until_it_is_asked_for(quickstart):
 def test_words_go_by_modes_and_then_by_entropy():
     entries = [{"word": "b", "modes": 2, "entropy": 1.0}, {"word": "a", "modes": 2, "entropy": 2.0}, {"word": "c"}]
     assert [entry["word"] for entry in ambiguity(entries)] == ["a", "b", "c"]
-
-
-# --- the widget -------------------------------------------------------------------------------------------------
-
-
-def test_the_script_is_small_and_reads_no_markup():
-    script = front_end()
-    assert len(script.encode()) < 100_000
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|DOMParser|new Function", script)
-    assert not re.search(r"https?://(?!www\.w3\.org/)|@import|\bimport\b.*from", script + Explorer._css)
-
-
-def test_the_first_picture_comes_with_the_widget(quickstart):
-    explorer = explore(quickstart)
-    state = explorer.get_state()
-    assert explorer.first["panels"][0]["word"] == "bank" and len(explorer.first_bytes) > 1000
-    sent = sum(len(value) if isinstance(value, (str, bytes)) else len(json.dumps(value)) for value in state.values())
-    assert sent < 300_000
-
-
-def test_the_first_picture_is_not_kept(asked):
-    assert asked.explorer.first and asked.explorer.first_bytes
-    asked.ask("picture", question={"word": "bank"})
-    assert (asked.explorer.first, asked.explorer.first_bytes) == ({}, b"")
-
-
-def test_details_are_looked_for_while_pictures_go_on(asked):
-    """A picture in detail has to wait for its modes, a plain one does not, and the page is told when they are there."""
-    asked.explorer.session.models[0].train(False)  # forgets densities
-    began = asked.ask("picture", question={"word": "crane"}, detail=1)[0]
-    assert began.get("wait") and "panels" in asked.ask("picture", question={"word": "crane"})[0]
-    asked.explorer._workers[1].shutdown(wait=True)
-    assert {"answer": "found", "word": "crane"} in [message for message, _ in asked.heard]
-
-
-def test_pictures_are_asked_for_by_message(asked):
-    asked.explorer.session.known(0, "spring").look(1)
-    answer, block = asked.ask("picture", question={"word": "spring", "samples": 10}, detail=1)
-    assert answer["answer"] == "picture" and answer["panels"][0]["word"] == "spring"
-    assert array(answer["panels"][0]["samples"], block).shape == (10, 2)
-
-
-@pytest.mark.parametrize(
-    "message, text",
-    [
-        ({"ask": "picture", "question": {"word": "bnak"}}, "'bnak' is not in the vocabulary"),
-        ({"ask": "nonsense"}, "asked 'nonsense'; expected one of picture, search"),
-    ],
-)
-def test_what_goes_wrong_is_told_on_the_page(asked, message, text):
-    answer, _ = asked.ask(**message)
-    assert answer["answer"] == "error" and text in answer["text"] and "\\" not in answer["text"]
-
-
-def test_search_completes_and_finds_nearest_spellings(asked):
-    assert [entry["word"] for entry in asked.ask("search", text="ban")[0]["words"]][0] == "bank"
-    near = asked.ask("search", text="sprng")[0]
-    assert near["nearest"] and near["words"][0]["word"] == "spring"
-    everything = asked.ask("search", text="")[0]
-    counts = [entry["count"] for entry in everything["words"]]
-    assert counts == sorted(counts, reverse=True) and everything["total"] == 64
-
-
-def test_the_most_ambiguous_words_are_found_one_by_one(asked):
-    for _ in range(3):
-        entry = asked.ask("rank", words=["tuesday", "bank", "spring"])[0]["entry"]
-        assert entry["modes"] >= 1 and np.isfinite(entry["entropy"])
-    listed = asked.ask("search", text="", sort="ambiguous")[0]
-    assert listed["words"][0]["word"] == "spring" and listed["words"][0]["modes"] == 3 and listed["ranked"] == 3
-
-
-def test_python_moves_the_picture_and_wrong_words_are_refused(quickstart):
-    explorer = explore(quickstart, words=["spring"], context=MONEY)
-    assert (explorer.word, explorer.context) == ("spring", MONEY)
-    with pytest.raises(KeyError, match="sprung"):
-        explore(quickstart, words=["sprung"])
-    with pytest.raises(ValueError, match="at least one model"):
-        explore([])
-    with pytest.raises(lk.NotFittedError):
-        explore(lk.StochasticEmbedding())
-
-
-def test_the_state_holds_no_sentence_of_the_corpus(asked):
-    asked.explorer.session.known(0, "bank").look(1)
-    asked.ask("picture", question={"word": "bank"}, detail=1)
-    state = json.dumps({k: v for k, v in asked.explorer.get_state().items() if isinstance(v, dict | list | str)})
-    assert "opened an account" not in state
-
-
-def test_markup_in_a_word_travels_as_text(quickstart):
-    density = two_hills(2)
-    session = Session([{ATTACK: density}], [ATTACK], 40)
-    panel = session.picture(Question(ATTACK), detail=1)[0]["panels"][0]
-    assert panel["word"] == ATTACK and ATTACK in panel["said"]

@@ -7,8 +7,14 @@ import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
 import labkit as lk
-from labkit.view.explorer_fields import PROBS, Field, Reading
-from labkit.view.explorer_planes import coordinate_plane, discriminant_plane, neighbour_map, principal_plane
+from labkit.view.explorer.fields import PROBS, Field, Reading
+from labkit.view.explorer.planes import (
+    UMAP_WARNING,
+    coordinate_plane,
+    discriminant_plane,
+    neighbour_map,
+    principal_plane,
+)
 from tests.test_view_fakes import FakeModel
 
 RIVER, MONEY = "we sat on the grassy bank of the river", "the bank lent them money for the house"
@@ -176,3 +182,17 @@ def test_a_neighbour_map_is_seeded_and_never_wider_than_its_points(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Remembered))  # the real one compiles for seconds
     points = np.random.default_rng(0).normal(size=(10, 3))
     assert neighbour_map(points, seed=3) == pytest.approx(points[:, :2], abs=1e-6)
+
+
+def test_umap_keeps_neighbours_and_nothing_else():
+    """UMAP itself, once: what its warning says is true of two clouds far apart with spreads of 4 : 1."""
+    random = np.random.default_rng(0)
+    wide, narrow = 4 * random.normal(size=(60, 3)), random.normal(size=(60, 3)) + [40.0, 0, 0]
+    points, cloud = np.concatenate([wide, narrow]), np.repeat([0, 1], 60)
+    flat = neighbour_map(points, seed=1)
+    assert flat.shape == (120, 2) and np.isfinite(flat).all()
+    assert np.array_equal(flat, neighbour_map(points, seed=1))
+    away = np.linalg.norm(flat[:, None] - flat, axis=-1) + 1e9 * np.eye(120)
+    assert (cloud[away.argmin(1)] == cloud).mean() > 0.98
+    spread = [flat[cloud == c].std(0).mean() for c in (0, 1)]
+    assert spread[0] / spread[1] < 2 and "very different" in UMAP_WARNING

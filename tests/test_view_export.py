@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import labkit as lk
 from labkit.view import density_grid, export_html
-from labkit.view.explorer import front_end
-from labkit.view.explorer_answers import TYPES
+from labkit.view.explorer.answers import TYPES
+from labkit.view.explorer.widget import front_end
 from labkit.view.wording import explanation, headline
 from tests.test_view_fakes import PLACES, SENSES, FakeDensity, FakeModel, fake_models
 
@@ -68,7 +69,7 @@ def test_it_stands_alone(page):
 
 
 def test_it_is_small(page):
-    assert len(page.encode()) < 180_000  # 70,000 of them are the explorer's script
+    assert len(page.encode()) < 260_000  # 75,000 of them the explorer's script, 100,000 three sentences word by word
 
 
 def test_only_its_own_script_may_run(page):
@@ -100,6 +101,36 @@ def test_every_word_has_its_regions_samples_and_sentences(page):
         for sentence in CONTEXTS.get(word, ()):
             (read,), _ = answer(data, word, sentence)
             assert read["samples"][1] == [250, 2] and read["limits"] == panel["limits"]
+
+
+def test_a_sentence_can_be_read_word_by_word(page):
+    data = data_of(page)
+    words = CONTEXTS["bank"][0].split()
+    masses = [answer(data, "bank", " ".join(words[:n]))[0][0]["modes"][1]["mass"] for n in range(1, len(words) + 1)]
+    assert masses[0] == pytest.approx(answer(data, "bank")[0][0]["modes"][1]["mass"], abs=0.05)
+    assert masses[-1] > masses[0] + 0.3 and len(set(masses)) > 1
+    assert "sentences" not in answer(data, "bank", "we sat")[0][0]["modes"][0]  # they are told once, of the word alone
+
+
+def test_a_word_that_is_not_known_moves_nothing(tmp_path):
+    sentence = "the grassy bank of xyzzy"
+    page = export_html(lk.load("quickstart"), ["bank"], tmp_path / "x.html", {"bank": [sentence]}).read_text("utf-8")
+    answers = data_of(page)["answers"]
+    alone, grassy = '["bank",""]', '["bank","the grassy"]'
+    same = {'["bank","the"]': alone, '["bank","the grassy bank"]': grassy, '["bank","the grassy bank of"]': grassy}
+    assert {key: found for key, found in answers.items() if isinstance(found, str)} == same
+    assert f'["bank","{sentence}"]' in answers
+
+
+def test_one_coordinate_is_drawn_as_a_curve(tmp_path):
+    corpus = lk.Corpus.from_sentences(["a small red boat", "a big red bus", "a small boat"] * 9, min_count=1)
+    model = lk.StochasticEmbedding(dim=1, steps=4, layers=1, bins=4, vector_dim=4, word_dim=4, batch_size=8)
+    model.fit(corpus, progress=False)
+    text = export_html(model, ["red"], tmp_path / "x.html", {"red": ["a big red bus"]}).read_text("utf-8")
+    for sentence in ("", "a big red bus"):
+        (panel,), _ = answer(data_of(text), "red", sentence)
+        assert panel["kind"] == "line" and "height" in panel and "outline" not in panel
+    assert data_of(text)["texts"]['["red",""]']["title"].startswith("red: one word")
 
 
 def test_the_baselines_stand_beside_it(page):

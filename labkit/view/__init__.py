@@ -1,7 +1,7 @@
 """Pictures of densities: arrays first (`grids`), then figures (`plots`), a widget (`explorer`) or a page (`export`)."""
 
-from labkit.view.explorer import Explorer, explore
-from labkit.view.explorer_training import TrainingRecorder
+from labkit.view.cells import LineCells, line_cells, plot_line_cells, plot_support_sweep
+from labkit.view.explorer import Explorer, TrainingRecorder, explore
 from labkit.view.export import export_html
 from labkit.view.grids import (
     DensityGrid,
@@ -31,4 +31,5 @@ __all__ = [
     "density_grid", "density_line", "equal_scale", "explore", "export_html", "flow_lattice", "picture_of",
     "plot_comparison", "plot_density", "plot_flow_warp", "plot_line", "plot_modes_over_training", "project",
     "shared_limits", "Warp", "plot_warp", "warped_lattice",
+    "LineCells", "line_cells", "plot_line_cells", "plot_support_sweep",
 ]  # fmt: skip

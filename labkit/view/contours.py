@@ -1,6 +1,4 @@
-"""Outlines of regions {z : f(z) >= level} as closed polygons, short enough to be sent as text."""
-
-from collections.abc import Sequence
+"""Outlines of regions {z : f(z) >= level} as closed polygons, with as few points as one would miss."""
 
 import numpy as np
 from jaxtyping import Float
@@ -122,21 +120,3 @@ def simplified(ring: Float[np.ndarray, "points 2"], tolerance: float) -> Float[n
             keep[middle := first + 1 + worst] = True
             pending += [(first, middle), (middle, last)]
     return closed[:-1][keep[:-1]]
-
-
-def svg_path(rings: Sequence[Float[np.ndarray, "_ 2"]]) -> str:
-    """Polygons as the text of an SVG path in whole units, each step relative to the last.
-
-    Example:
-        >>> svg_path([np.array([[0.0, 0.0], [10.2, 0.0], [10.0, 5.0]])])
-        'M0 0l10 0 0 5z'
-    """
-    parts = []
-    for ring in rings:
-        whole = np.rint(ring).astype(int)
-        steps = np.diff(whole, axis=0)
-        steps = steps[(steps != 0).any(1)]
-        if len(steps) >= 2:
-            moves = " ".join(f"{dx} {dy}" for dx, dy in steps.tolist())
-            parts.append(f"M{whole[0, 0]} {whole[0, 1]}l{moves}z")
-    return "".join(parts).replace(" -", "-")

@@ -31,7 +31,7 @@ function writeAddress({ word, context, mode }) {
 }
 
 function writeTitle(app) {
-  const text = page.texts[pageKey(app.question())];
+  const text = page.texts[app.backend.keyOf(app.question())];
   if (!text) return;
   document.title = text.title;
   for (const name of ["title", "explanation"]) byId(name).textContent = text[name].replaceAll(" %", "\u00a0%");

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from labkit.view.pictures import DensityGrid, DensityLine, WordPoint
+from labkit.view.pictures import DensityGrid, DensityLine
 
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 BARELY = 1.5  # times: a valley less deep than that is hardly one
@@ -51,7 +51,7 @@ def counted(number: int, noun: str) -> str:
     return f"{name} {noun}" + "s" * (number != 1)
 
 
-def headline(grid: DensityGrid) -> str:
+def headline(grid: DensityGrid | DensityLine) -> str:
     """The point of a picture: how many regions a word covers.
 
     Example:
@@ -65,7 +65,7 @@ def headline(grid: DensityGrid) -> str:
     return f"{grid.word}: {text}" if grid.word else text
 
 
-def context_headline(grid: DensityGrid) -> str:
+def context_headline(grid: DensityGrid | DensityLine) -> str:
     """The point of a picture of a word in a sentence: where the density gathers."""
     top = max(grid.modes, key=lambda mode: mode.mass)
     place = f" near “{top.words[0]}”" if top.words else " in one region"
@@ -73,7 +73,7 @@ def context_headline(grid: DensityGrid) -> str:
     return f"{grid.word}, in this sentence: {where}"
 
 
-def explanation(grid: DensityGrid) -> str:
+def explanation(grid: DensityGrid | DensityLine) -> str:
     """How to read the picture of a word, and how far apart its regions are."""
     several = len(grid.modes) > 1
     said = [
@@ -90,7 +90,7 @@ def explanation(grid: DensityGrid) -> str:
     return " ".join(said)
 
 
-def context_explanation(grid: DensityGrid, before: DensityGrid) -> str:
+def context_explanation(grid: DensityGrid | DensityLine, before: DensityGrid | DensityLine) -> str:
     """What a sentence does to the density of a word, region by region; the grids share their modes."""
     rule = (
         "Bayes’ rule moves the density when the word is read in a sentence: places that explain the words "
@@ -105,17 +105,16 @@ def context_explanation(grid: DensityGrid, before: DensityGrid) -> str:
     return f"{rule}The region of {name} {held}"
 
 
-def summary(grid: DensityGrid) -> str:
-    """The picture in words: each region's mass, and the words that live there."""
-    parts = [
-        share(mode.mass) + (f" near {', '.join(mode.words[:4])}" if mode.words else "") for mode in grid.modes
-    ]
-    return f"Density of “{grid.word}”, {counted(len(grid.modes), 'region')}: {'; '.join(parts)}."
+def summary(word: str, context: str, modes: Sequence[dict]) -> str:
+    """A picture in words, for those who cannot see it: each region's mass, and the words that live there.
 
-
-def caption(picture: DensityGrid | DensityLine | WordPoint) -> str:
-    """What a small picture shows, in two words."""
-    return "one vector" if isinstance(picture, WordPoint) else counted(len(picture.modes), "region")
+    Example:
+        >>> summary("bank", "", [{"mass": 0.63, "words": ["money"]}, {"mass": 0.37, "words": []}])
+        'Density of “bank”, two regions: 63 % near money; 37 %.'
+    """
+    parts = [share(m["mass"]) + (f" near {', '.join(m['words'][:4])}" if m["words"] else "") for m in modes]
+    read = f" read in “{context}”" if context else ""
+    return f"Density of “{word}”{read}, {counted(len(modes), 'region')}: {'; '.join(parts)}."
 
 
 def note(grids: Sequence[DensityGrid]) -> str:

@@ -25,7 +25,7 @@ SLOW_KERNEL = (
     MODEL
     + """
 import time
-from labkit.view.explorer_session import Session
+from labkit.view.explorer.session import Session
 asked, picture = [], Session.picture
 def slow(self, q, *rest):
     asked.append(q.word)

@@ -149,8 +149,8 @@ def test_fifty_thousand_marks_are_drawn(one, root):
 def test_the_training_is_watched_held_and_stopped(lab):
     page = lab(FILM)
     root = page.page.locator(".lk")
-    root.locator("summary", has_text="Watch it learn").click(timeout=90_000)
-    root.get_by_role("button", name="Start training").click()
+    root.get_by_text("The model has learned nothing yet").wait_for(timeout=90_000)
+    root.get_by_role("button", name="Start training").click()  # its section is open
     root.get_by_text("Training …").wait_for()
     root.get_by_role("button", name="Pause", exact=True).click()
     root.get_by_text("Paused.").wait_for()

@@ -11,6 +11,8 @@ function contextPart(app) {
   field.addEventListener("input", () => move(field.value));
   field.addEventListener("keydown", (event) => { if (event.key === "Enter") { move.cancel(); app.set({ context: field.value, step: null }); } });
 
+  const unread = make("p", { class: "lk-hint", role: "status" });
+
   const words = () => app.state.context.split(/\s+/).filter(Boolean);
   const step = (by) => {
     const now = app.state.step ?? (by > 0 ? 0 : words().length);
@@ -38,7 +40,7 @@ function contextPart(app) {
     const all = ["", ...(app.about.contexts?.[app.state.word] ?? [])];
     const group = unique("sentence");
     return all.map((text) => {
-      const input = make("input", { type: "radio", name: group, onchange: () => app.set({ context: text }) });
+      const input = make("input", { type: "radio", name: group, onchange: () => app.set({ context: text, step: null }) });
       input.checked = text === app.state.context;
       return make("label", {}, input, make("span", {}, text ? sentenceNodes(text, app.state.word) : "the word alone"));
     });
@@ -52,7 +54,8 @@ function contextPart(app) {
     } else if (document.activeElement !== field || field.value.trim() === "" || app.state.context === "") {
       field.value = app.state.context;
     }
-    steps.hidden = offline || !app.state.context;
+    unread.textContent = app.panels()[0]?.unread && app.state.context ? "No word of it is known to the model." : "";
+    steps.hidden = !app.state.context;
   }
 
   /** The words of the sentence that is on the picture. */
@@ -63,6 +66,6 @@ function contextPart(app) {
   }
 
   const element = make("div", { class: "lk-context" },
-    offline ? chosen : labelled("Read it in a sentence: type, and Bayes’ rule moves the density", field, { class: "lk-field lk-above" }), steps, chips);
+    offline ? chosen : labelled("Read it in a sentence: type, and Bayes’ rule moves the density", field, { class: "lk-field lk-above" }), steps, chips, unread);
   return { element, update, pulled };
 }

@@ -6,7 +6,7 @@ function readingPart(app) {
   const found = make("p", { class: "lk-found", "aria-live": "polite" });
   const stepper = make("input", { type: "range", min: "0", value: "0", step: "1" });
   stepper.addEventListener("input", () => app.point(Number(stepper.value)));
-  const marks = make("div", { class: "lk-row" }, labelled("Go from mark to mark", stepper));
+  const marks = make("div", { class: "lk-row" }, labelled("From mark to mark", stepper, { class: "lk-field lk-wide" }));
 
   function card(panel, mode, i) {
     const open = app.state.mode === i;
@@ -23,7 +23,7 @@ function readingPart(app) {
   }
 
   function update(panel) {
-    heading.textContent = panel?.modes ? `${capital(counted(panel.modes.length, "region"))}. Open one for its sentences.` : "Looking for modes …";
+    heading.textContent = panel?.modes ? `${capital(counted(panel.modes.length, "region"))}. Open one for its sentences.` : panel ? "Looking for modes …" : "";
     if (panel?.kind === "none" || panel?.kind === "point" || panel?.step !== undefined) heading.textContent = "";
     refill(cards, (panel?.modes ?? []).map((mode, i) => card(panel, mode, i)));
     const count = panel?.sentences ? panel.sentence.length : 0;

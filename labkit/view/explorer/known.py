@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from labkit.density.entropy import entropy
 from labkit.density.grid import dimension
 from labkit.density.modes import Modes
 from labkit.embeddings.word import bag_of_words
@@ -49,6 +50,11 @@ class Known:
     def basins(self) -> Modes:
         """The modes, heaviest first, without words."""
         return self.density.basins if self.staged else modes_of(self.density)
+
+    @cached_property
+    def entropy(self) -> float:
+        """−∫ p log p, nats."""
+        return entropy(self.density).value
 
     @cached_property
     def words(self) -> list[list[str]]:

@@ -52,7 +52,7 @@ function labelCost(spot, anchor, anchors, placed, avoid, diagonal) {
     if (!apart) cost += 100 * diagonal;
   }
   for (let i = 0; i < avoid.length; i += 2) {
-    if (avoid[i] > spot.x && avoid[i] < spot.x + spot.width && avoid[i + 1] > spot.y && avoid[i + 1] < spot.y + spot.height) cost += diagonal / 150;
+    if (avoid[i] > spot.x && avoid[i] < spot.x + spot.width && avoid[i + 1] > spot.y && avoid[i + 1] < spot.y + spot.height) cost += diagonal / 70;
   }
   return cost;
 }

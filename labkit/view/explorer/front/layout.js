@@ -32,8 +32,8 @@ function layOut(app, parts, { title, status, summary }) {
     make("div", { class: "lk-left" }, make("div", { class: "lk-picture-box" }, parts.stage.element, parts.curtain.element), legend(app), parts.curtain.verdict, summary),
     make("div", { class: "lk-right" }, parts.context.element, parts.reading.element));
   if (!about.live && about.presets.length <= 12) parts.search.element.hidden = parts.search.sort.hidden = true;
-  const extras = about.live ? [parts.compare, parts.plane, parts.marks, parts.training, parts.save] : [parts.save];
-  root.replaceChildren(bar, parts.search.hint, title, status, main, make("div", { class: "lk-more" }, extras.map((part) => part.element)));
+  const extras = about.live ? [parts.compare, parts.plane, parts.marks, parts.training, parts.save, keysPart()] : [parts.save];
+  root.replaceChildren(bar, title, status, main, make("div", { class: "lk-more" }, extras.map((part) => part.element)));
 }
 
 /** The widget's way in. */

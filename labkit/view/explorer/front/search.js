@@ -1,14 +1,14 @@
 /* The word: a field with completion, counts and numbers of modes in its list, and the most ambiguous words first. */
 
 const TYPING = 80; // ms after the last key until the list follows
-const BETWEEN_RANKS = 30; // ms of peace between two words whose modes are looked for
 
 function searchPart(app) {
-  const list = make("ul", { role: "listbox", id: unique("words"), "aria-label": "Words", class: "lk-options", hidden: true });
+  const list = make("ul", { role: "listbox", id: unique("words"), "aria-label": "Words", class: "lk-options" });
   const field = make("input", { type: "text", role: "combobox", autocomplete: "off", spellcheck: "false", class: "lk-word",
     "aria-expanded": "false", "aria-controls": list.id, "aria-autocomplete": "list" });
-  const sort = choice([["frequent", "by frequency"], ["ambiguous", "most ambiguous first"]], () => { field.focus(); look(""); }, { class: "lk-sort", "aria-label": "Order of the list of words" });
-  const hint = make("span", { class: "lk-hint", role: "status" });
+  const sort = choice([["frequent", "frequent first"], ["ambiguous", "ambiguous first"]], () => { field.focus(); look(""); }, { class: "lk-sort", "aria-label": "Order of the list of words" });
+  const hint = make("p", { class: "lk-hint", role: "status" });
+  const popup = make("div", { class: "lk-popup", hidden: true }, list, hint);
   let [entries, active, ranking] = [[], -1, false];
 
   const asked = new Latest((text) => app.backend.ask("search", { text, sort: sort.value, model: app.state.model }),
@@ -18,10 +18,11 @@ function searchPart(app) {
   function look(text) {
     open(true);
     asked.want(text);
-    if (sort.value === "ambiguous") rank();
+    rank(sort.value === "ambiguous");
   }
 
   function show(text, { words, found, nearest, ranked, total }) {
+    if (popup.hidden) return; // it came too late
     entries = words;
     active = Math.min(active, words.length - 1);
     list.replaceChildren(...words.map((entry, i) => option(entry, i)));
@@ -39,25 +40,26 @@ function searchPart(app) {
       make("span", {}, word), make("small", {}, notes ? ` ${notes}` : ""));
   }
 
-  /** The modes of the words, one word at a time, as long as the list is open and nothing else is wanted. */
-  async function rank() {
-    if (ranking) return;
-    ranking = true;
-    while (sort.value === "ambiguous" && !list.hidden && !app.closed) {
-      if (!app.busy()) {
-        const { header } = await app.backend.ask("rank", { model: app.state.model }).catch(() => ({ header: {} }));
-        if (!header.entry) break;
-        asked.want(field.value === app.state.word ? "" : field.value);
-      }
-      await new Promise((resume) => { setTimeout(resume, BETWEEN_RANKS); });
-    }
-    ranking = false;
+  /** The kernel counts the modes of the words as long as the list is open, and says how far it has come. */
+  function rank(on) {
+    if (on === ranking) return;
+    ranking = on;
+    app.backend.ask("rank", { model: app.state.model, on }).catch(() => {});
+  }
+
+  function hear({ text }) {
+    if (text) app.tell(text);
+    if (ranking) asked.want(field.value === app.state.word ? "" : field.value.trim());
   }
 
   function open(yes) {
-    list.hidden = !yes;
+    popup.hidden = !yes;
     field.setAttribute("aria-expanded", String(yes));
-    if (!yes) field.removeAttribute("aria-activedescendant");
+    if (!yes) {
+      field.removeAttribute("aria-activedescendant");
+      lookSoon.cancel();
+      rank(false);
+    }
   }
 
   function mark() {
@@ -79,26 +81,26 @@ function searchPart(app) {
 
   field.addEventListener("input", () => { active = -1; open(true); lookSoon(field.value.trim()); });
   field.addEventListener("focus", () => field.select());
-  field.addEventListener("click", () => { if (list.hidden) look(""); });
+  field.addEventListener("click", () => { if (popup.hidden) look(""); });
   field.addEventListener("blur", () => { open(false); field.value = app.state.word; hint.textContent = ""; });
   field.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) {
       event.preventDefault();
-      if (list.hidden) look("");
+      if (popup.hidden) look("");
       active = Math.max(-1, Math.min(entries.length - 1, active + step));
       mark();
     } else if (event.key === "Enter") {
       const typed = field.value.trim();
-      const best = entries[active]?.word ?? entries.find((entry) => entry.word === typed)?.word ?? (list.hidden ? typed : entries[0]?.word ?? typed);
+      const best = entries[active]?.word ?? entries.find((entry) => entry.word === typed)?.word ?? (popup.hidden ? typed : entries[0]?.word ?? typed);
       if (best) pick(best);
-    } else if (event.key === "Escape" && !list.hidden) {
+    } else if (event.key === "Escape" && !popup.hidden) {
       open(false);
       field.value = app.state.word;
     }
   });
 
-  const element = make("div", { class: "lk-search" }, labelled("Word", field), list);
-  return { element, sort, hint,
-    update: () => { if (document.activeElement !== field || list.hidden) field.value = app.state.word; } };
+  const element = make("div", { class: "lk-search" }, labelled("Word", field), popup);
+  return { element, sort, hear,
+    update: () => { if (document.activeElement !== field || popup.hidden) field.value = app.state.word; } };
 }

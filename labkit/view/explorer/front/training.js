@@ -4,14 +4,14 @@ const FRAMES_A_SECOND = 6;
 
 function trainingPart(app) {
   const told = app.about.training;
-  if (!told) return { element: null, update() {}, close() {} };
+  if (!told) return { element: null, update() {}, learned: () => true, close() {} };
   let [status, frames, playing, open] = [told, [], 0, false];
   const time = make("input", { type: "range", min: "0", max: "0", value: "0", step: "1" });
   const word = choice(told.words.map((name) => [name, name]), () => reload());
   const note = make("p", { class: "lk-note", role: "status" });
   const act = (what) => app.backend.ask("train", { do: what }).then(({ header }) => hear(header), (error) => app.tell(error.message));
   const play = button("Play", () => (playing ? stop() : start()));
-  const buttons = told.startable ? [button("Start training", () => { frames = []; app.forget(); act("start"); }),
+  const buttons = told.startable ? [button("Start training", () => { frames = []; app.tell(""); app.forget(); act("start"); }),
     button("Pause", () => act(status.state === "held" ? "go on" : "hold")), button("Stop", () => act("stop"))] : [];
   const asked = new Latest((from) => app.backend.ask("frames", { word: word.value, start: from }), take, (error) => app.tell(error.message));
   time.addEventListener("input", () => { stop(); show(); });
@@ -78,5 +78,10 @@ function trainingPart(app) {
   }
 
   hear({});
-  return { element, update() {}, hear, close: stop };
+  const learned = () => status.state === "done";
+  if (!told.fitted && !learned()) {
+    element.open = true;
+    app.tell(told.startable ? "The model has learned nothing yet: start the training below." : "The model has learned nothing yet: the film begins with its training.");
+  }
+  return { element, update() {}, hear, learned, close: stop };
 }

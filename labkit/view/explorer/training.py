@@ -4,11 +4,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from labkit.view.explorer_answers import Block, curve, regions
-from labkit.view.explorer_fields import Field, Reading
-from labkit.view.explorer_frames import frame_of
+from labkit.view.explorer.answers import Block, curve, regions
+from labkit.view.explorer.fields import Field, Reading
+from labkit.view.explorer.frames import frame_of
 from labkit.view.projection import Limits
 
 FIRST_STEPS = (1, 5, 10, 20, 50)  # much happens early
@@ -151,4 +149,4 @@ class TrainingRecorder:
 
     def limits(self, word: str) -> Limits:
         """Limits that hold nearly all of a word in every frame so far."""
-        return frame_of(np.concatenate([frame.fields[word].draw(256)[0] for frame in self.frames]))
+        return frame_of(*(frame.fields[word].draw(512)[0] for frame in self.frames))

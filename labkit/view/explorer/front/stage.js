@@ -1,6 +1,7 @@
 /* The canvases: one for each panel, sharp on every screen, redrawn only when something has changed. */
 
-const SMALL = 260; // px: a narrower panel has labels without words, and fewer marks
+const SMALL = 260; // px: a narrower panel has labels without words
+const MIDDLE = 420; // px: a narrower panel has fewer and smaller marks
 const NEAR = 14; // px within which the pointer finds a mark or a mode
 
 function stagePart(app) {
@@ -15,6 +16,7 @@ function stagePart(app) {
   function show(shown) {
     panels = shown;
     chosen = -1;
+    tip.hidden = true;
     while (sheets.length < panels.length) sheets.push(sheet(sheets.length));
     while (sheets.length > panels.length) sheets.pop().figure.remove();
     row.style.setProperty("--panels", panels.length);
@@ -71,8 +73,9 @@ function stagePart(app) {
   }
 
   function look(number) {
-    const small = sheets[number].box.width < SMALL;
-    return { colours: app.about.colours, mode: number === 0 ? app.state.mode : -1, words: !small, most: small ? 150 : Infinity };
+    const { width } = sheets[number].box;
+    return { colours: app.about.colours, mode: number === 0 ? app.state.mode : -1, words: width >= SMALL,
+      most: width < SMALL ? 150 : width < MIDDLE && number > 0 ? 250 : Infinity, small: width < MIDDLE };
   }
 
   function captionOf(panel) {

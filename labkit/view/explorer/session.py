@@ -10,17 +10,18 @@ from torch import Tensor
 
 from labkit.density import overlap
 from labkit.density.grid import draw
-from labkit.view.explorer_answers import SCALE, Block, curve, placed, regions
-from labkit.view.explorer_fields import Moved, Reading
-from labkit.view.explorer_frames import ASPECT, Frames, Question, frame_of, knows
-from labkit.view.explorer_known import PICTURE, SENTENCES, WORDS, Known, has_density
-from labkit.view.explorer_planes import neighbour_map
+from labkit.view.explorer.answers import SCALE, Block, curve, placed, regions
+from labkit.view.explorer.fields import Moved, Reading
+from labkit.view.explorer.frames import ASPECT, Frames, Question, frame_of, knows
+from labkit.view.explorer.known import PICTURE, SENTENCES, WORDS, Known, has_density
+from labkit.view.explorer.planes import neighbour_map
 from labkit.view.projection import Limits
-from labkit.view.wording import counted, share
+from labkit.view.wording import summary
 
 KEPT = 96  # readings and known words that are remembered
 RIDGE = 4  # more words below a density over one coordinate
 OF_A_MAP = 800  # samples of a neighbour map
+VECTORS = 2000  # words of a deterministic model that place a vector's axes
 
 
 class Session:
@@ -41,7 +42,7 @@ class Session:
     def forget(self) -> None:
         """Drop everything found so far: the models have changed."""
         self.frames = Frames(self.models, self.words)
-        self._readings, self._known, self._maps = OrderedDict(), OrderedDict(), {}
+        self._readings, self._known, self._maps, self._vectors = OrderedDict(), OrderedDict(), {}, {}
 
     def known(self, model: int, word: str) -> Known:
         """What is known of a word."""
@@ -71,14 +72,16 @@ class Session:
     # --- pictures ---------------------------------------------------------------------------------------------
 
     def picture(self, q: Question, detail: int = PICTURE, limits: Limits | None = None) -> tuple[dict, bytes]:
-        """A header and the bytes of its arrays; detail says how much may be looked for (see `explorer_known`).
+        """A header and the bytes of its arrays; detail says how much may be looked for (see `known`).
 
         Limits are by default those that all words share.
 
         Raises:
-            KeyError, ValueError: an unknown word; a sentence without a known word; a plane that cannot be had.
+            KeyError: an unknown word.
+            ValueError: a plane that does not exist.
         """
         block = Block()
+        q, unknown = self._without_unknown(q)
         if q.plane == "umap":
             panels = [self._map(block, q, detail)]
         else:
@@ -91,12 +94,22 @@ class Session:
                 panels[0]["other"] = self._panel(block, alone, q.model, q.other, limits, detail)
             panels += [self._beside(block, q, number, limits, detail) for number in q.others]
         header = {"panels": panels, "remark": self.frames.remark(q), "aspect": ASPECT, "detail": detail}
+        if unknown:
+            header["unknown"] = unknown
         if q.context and detail >= WORDS:
             header["pull"] = self.known(q.model, q.word).pull(q.context)
         if q.other and detail >= WORDS and q.other != q.word:
             value = overlap(*(self.models[q.model][word] for word in (q.word, q.other)), n_samples=4096)
             header["overlap"] = [value.value, value.standard_error]
         return header, block.bytes
+
+    def _without_unknown(self, q: Question) -> tuple[Question, str]:
+        """The question without a second word that the model does not know, and why; the picture goes on without it."""
+        try:
+            _ = q.other and self.models[q.model][q.other]
+        except KeyError as error:
+            return dataclasses.replace(q, other=""), str(error.args[0] if type(error) is KeyError else error)
+        return q, ""
 
     def _panel(self, block: Block, q: Question, model: int, word: str, limits: Limits, detail: int) -> dict:
         reading = self.reading(q, word, model)
@@ -161,17 +174,42 @@ class Session:
         if not knows(model, q.word):
             return {"word": q.word, "model": name, "kind": "none", "limits": limits}
         if hasattr(model[q.word], "location"):
-            return {"word": q.word, "model": name, "kind": "point", "limits": limits, "cross": _point(model, q.word),
+            cross = self._cross_of(number, torch.as_tensor(model[q.word].location))
+            return {"word": q.word, "model": name, "kind": "point", "limits": limits, "cross": cross,
                     "k": len(model[q.word].location)}  # fmt: skip
         own = dataclasses.replace(q, model=number, others=())
         frame = limits if self.frames.comparable(q, number) else self.frames.limits(own)
         return self._panel(block, own, number, q.word, frame, detail)
 
+    def _cross_of(self, number: int, vector: Tensor) -> list[float]:
+        """Where a vector is drawn, as shares of the frame: along the principal axes of its model's vectors if long."""
+        if len(vector) < 2:
+            return [0.5, 0.5]
+        if number not in self._vectors:
+            model = self.models[number]
+            every = torch.stack([torch.as_tensor(model[name].location) for name in model.words[:VECTORS]])
+            every = every.detach().double().cpu().numpy()
+            centre = every.mean(0)
+            axes = np.linalg.svd(every - centre, full_matrices=False)[2][:2].T
+            axes = np.eye(2) if len(centre) == 2 else axes
+            self._vectors[number] = centre, axes, frame_of((every - centre) @ axes)
+        centre, axes, limits = self._vectors[number]
+        return _shares(((vector.detach().double().cpu().numpy() - centre) @ axes)[None], limits)[0]
+
+    def has_map(self, q: Question) -> bool:
+        """Whether the neighbour map of a question has been made."""
+        return (q.model, q.word) in self._maps
+
+    def make_map(self, q: Question) -> None:
+        """Make it, which takes seconds."""
+        points = draw(self.models[q.model][q.word], OF_A_MAP)
+        self._maps[q.model, q.word] = neighbour_map(points.double().cpu().numpy())
+
     def _map(self, block: Block, q: Question, detail: int) -> dict:
-        known, points = self.known(q.model, q.word), draw(self.models[q.model][q.word], OF_A_MAP)
-        key = (q.model, q.word)
-        if key not in self._maps:
-            self._maps[key] = neighbour_map(points.double().cpu().numpy())
+        if not self.has_map(q):
+            self.make_map(q)
+        key, known = (q.model, q.word), self.known(q.model, q.word)
+        points = draw(self.models[q.model][q.word], OF_A_MAP)
         limits, k = frame_of(self._maps[key]), self.frames.k(q.model, q.word)
         masses = [round(mode.mass, 5) for mode in known.basins]
         head = {
@@ -184,13 +222,6 @@ class Session:
         }  # fmt: skip
         head["said"] = "Neighbour map. " + summary(q.word, "", head["modes"])
         return head | (_sentences(block, known, points) if detail >= SENTENCES else {})
-
-
-def summary(word: str, context: str, modes: list[dict]) -> str:
-    """A picture in words, for those who cannot see it."""
-    parts = [share(m["mass"]) + (f" near {', '.join(m['words'][:4])}" if m["words"] else "") for m in modes]
-    read = f" read in “{context}”" if context else ""
-    return f"Density of “{word}”{read}, {counted(len(modes), 'region')}: {'; '.join(parts)}."
 
 
 def _kept(store: OrderedDict, key, make):
@@ -208,8 +239,10 @@ def _name(model) -> str:
 
 def _marks(reading: Reading, moved: Moved | None, n: int, seed: int) -> tuple[Tensor, np.ndarray]:
     """Samples in full (n, k), and where they are drawn."""
+    if moved is None and seed == 0 and n <= len(reading.placing):
+        return reading.placing[:n], reading.flat(reading.placing[:n])  # they have been drawn already
     if moved is None:
-        points = draw(reading.density, n, torch.Generator().manual_seed(seed)) if n else reading.placing[:0]
+        points = draw(reading.density, n, torch.Generator().manual_seed(seed))
         return points, reading.flat(points)
     if moved.points is not None:
         points = moved.points[:n]
@@ -229,18 +262,6 @@ def _outside(seen, limits: Limits) -> float:
     inside = [(axis >= low) & (axis <= high) for axis, (low, high) in zip(seen.axes, limits, strict=False)]
     held = seen.mass[inside[0]] if len(inside) == 1 else seen.mass[np.ix_(inside[1], inside[0])]
     return max(0.0, 1 - held.sum() / seen.mass.sum())
-
-
-def _point(model, word: str) -> list[float]:
-    """Where a vector is drawn, as shares of the frame: along the principal axes of all vectors if it is long."""
-    names = list(dict.fromkeys([word, *model.words[:2000]]))
-    vectors = torch.stack([torch.as_tensor(model[name].location).detach() for name in names]).double().cpu().numpy()
-    if vectors.shape[1] < 2:
-        return [0.5, 0.5]
-    if vectors.shape[1] > 2:
-        centred = vectors - vectors.mean(0)
-        vectors = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
-    return _shares(vectors[:1], frame_of(vectors))[0]
 
 
 def _sentences(block: Block, known: Known, points: Tensor) -> dict:

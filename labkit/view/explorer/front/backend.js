@@ -54,13 +54,21 @@ class PageBackend {
 
   async ask(ask, fields = {}) {
     if (ask === "search") return { header: this.search(fields) };
-    if (ask === "rank") return { header: { entry: null } };
+    if (ask === "rank") return { header: {} };
     const { word, context } = fields.question ?? {};
-    const [found, alone] = [context, ""].map((sentence) => this.data.answers[pageKey({ word, context: sentence })]);
+    const [found, alone] = [context, ""].map((sentence) => this.data.answers[this.keyOf({ word, context: sentence })]);
     if (!found) throw new Error("This page holds no such picture: it was made for the words and sentences listed.");
     // other models stand there without the sentence
     const others = alone.header.panels.slice(1).map((panel) => decoded(panel, fromBase64(alone.bytes)));
-    return { header: { ...found.header, panels: [found.header.panels[0], ...others] }, bytes: fromBase64(found.bytes) };
+    const [first] = found.header.panels;
+    const modes = first.modes.map((mode, i) => ({ sentences: alone.header.panels[0].modes[i]?.sentences, ...mode }));
+    return { header: { ...found.header, panels: [{ ...first, modes }, ...others] }, bytes: fromBase64(found.bytes) };
+  }
+
+  /** Where an answer is; a part of a sentence may have that of a shorter one. */
+  keyOf(question) {
+    const key = pageKey(question);
+    return typeof this.data.answers[key] === "string" ? this.data.answers[key] : key;
   }
 
   search({ text, sort }) {

@@ -26,6 +26,7 @@ function drawPanel(pen, panel, box, look) {
     if (panel.outline) drawRegions(pen, panel, box, look);
     if (panel.other?.outline) drawOther(pen, panel.other, box, look);
     if (panel.samples && look.marks !== false) drawMarks(pen, panel, box, look);
+    if (panel.outline && panel.samples?.length > 2 * MANY) drawBorders(pen, panel, box, look); // which so many marks hide
   });
   pen.path(frame, { stroke: "#c9ced8" });
   if (panel.kind !== "cloud" && look.axes !== false) drawAxes(pen, panel, box);
@@ -54,6 +55,13 @@ function regionPaths(panel, box, regions) {
 
 function drawRegions(pen, panel, box, { colours }) {
   regionPaths(panel, box, colours.regions.length).forEach((d, i) => d && pen.path(d, { fill: colours.regions[i], stroke: PAPER }));
+}
+
+function drawBorders(pen, panel, box, { colours }) {
+  regionPaths(panel, box, colours.regions.length).forEach((d) => {
+    pen.path(d, { stroke: PAPER, width: 3.4, alpha: 0.8 });
+    pen.path(d, { stroke: INK, width: 1.4 });
+  });
 }
 
 /** A second word in the same plane: the borders of its regions, and its name. */
@@ -105,12 +113,12 @@ function markPlaces(panel, box) {
   return places;
 }
 
-function drawMarks(pen, panel, box, { colours, mode: chosen = -1, most = Infinity }) {
+function drawMarks(pen, panel, box, { colours, mode: chosen = -1, most = Infinity, small = false }) {
   const places = markPlaces(panel, box).subarray(0, 2 * Math.min(most, panel.samples.length));
   const [count, modes] = [places.length / 2, panel.mode];
   const many = count > MANY;
   if (many && pen instanceof CanvasPen) return drawDots(pen, places, modes, box, colours, chosen);
-  const r = Math.max(2.1, Math.min(4.5, box.width / 190)) * (count > 1000 ? 0.75 : 1);
+  const r = Math.max(small ? 1.5 : 2.1, Math.min(4.5, box.width / 190)) * (count > 1000 ? 0.75 : 1);
   const paths = [];
   for (let i = 0; i < count; i += 1) {
     const mode = modes ? modes[i] : 0;
@@ -120,7 +128,7 @@ function drawMarks(pen, panel, box, { colours, mode: chosen = -1, most = Infinit
   paths.forEach((parts, mode) => {
     const dim = chosen >= 0 && chosen !== mode;
     pen.path(parts.join(""), { fill: modes ? colours.modes[mode % colours.modes.length] : "#8b93a1", alpha: dim ? 0.2 : 1,
-      ...(many || dim ? {} : { stroke: PAPER, width: 1.4 }), halo: true });
+      ...(many || dim ? {} : { stroke: PAPER, width: small ? 0.8 : 1.4 }), halo: true });
   });
   return undefined;
 }
@@ -154,7 +162,7 @@ function drawCross(pen, [x, y], box, { colours }) {
 }
 
 /** A few round numbers along an axis. */
-function ticks(low, high, most = 5) {
+function ticks(low, high, most = 7) {
   const raw = (high - low) / most;
   const unit = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].find((m) => m * unit >= raw) * unit;
@@ -171,7 +179,7 @@ function drawAxes(pen, panel, box) {
     pen.text(x, box.y + box.height + size * 1.3, String(value).replace("-", "−"), { size, fill: MUTED, align: "center" });
   }
   if (panel.kind === "line") return;
-  for (const value of ticks(bottom, top, 4)) {
+  for (const value of ticks(bottom, top, 5)) {
     const y = box.y + ((top - value) / (top - bottom)) * box.height;
     pen.text(box.x - 6, y + size * 0.35, String(value).replace("-", "−"), { size, fill: MUTED, align: "right" });
   }

@@ -33,7 +33,15 @@ function createExplorer(root, backend, about, start) {
 
   const pictures = new Latest(({ asked, detail }) => { watch(true); return backend.ask("picture", { question: asked, detail }); },
     ({ asked, detail }, answer) => { watch(false); receive(asked, detail, answer); },
-    (error) => { watch(false); app.tell(error.message); });
+    (error) => { watch(false); back(); app.tell(error.message); });
+
+  /** After an error the controls say again what the picture shows. */
+  function back() {
+    if (!shown?.asked) return;
+    const { context, ...rest } = shown.asked;
+    Object.assign(app.state, rest);
+    app.update();
+  }
 
   /** Say that the kernel is busy if it takes long, and no more when it has answered. */
   function watch(on) {
@@ -45,11 +53,13 @@ function createExplorer(root, backend, about, start) {
   function receive(asked, detail, { header, bytes }) {
     const key = JSON.stringify(asked);
     if (header.wait) { // the kernel looks for it in the background, and says when it has found something
+      app.tell(header.wait.trim());
       awaited = () => { if (key === JSON.stringify(question())) pictures.want({ asked, detail }); };
       waiting = setTimeout(awaited, AGAIN);
       return;
     }
-    const view = { ...header, panels: header.panels.map((panel) => decoded(panel, bytes)), detail: header.detail ?? detail };
+    if (header.took) root.dataset.took = header.took; // ms in the kernel
+    const view = { ...header, panels: header.panels.map((panel) => decoded(panel, bytes)), detail: header.detail ?? detail, asked };
     answers.delete(key);
     answers.set(key, view);
     if (answers.size > KEPT_ANSWERS) answers.delete(answers.keys().next().value);
@@ -62,6 +72,7 @@ function createExplorer(root, backend, about, start) {
     if (!app.closed && JSON.stringify(asked) === JSON.stringify(question())) pictures.want({ asked, detail });
   });
   function request() {
+    if (about.training && !about.training.fitted && !parts.training.learned()) return; // there is nothing to ask for
     const asked = question();
     const known = answers.get(JSON.stringify(asked));
     clearTimeout(waiting);
@@ -71,7 +82,7 @@ function createExplorer(root, backend, about, start) {
 
   function show(view) {
     shown = view;
-    app.tell(view.panels[0].unread ?? "");
+    app.tell("");
     app.frame(() => { paint(); root.dataset.shown = JSON.stringify([view.panels[0].word, view.panels[0].context, view.detail]);
       root.dataset.marks = (view.panels[0].samples?.length ?? 0) / 2; });
     if (view.detail < 2 && about.live) details(question(), view.detail + 1);
@@ -134,6 +145,7 @@ function createExplorer(root, backend, about, start) {
   layOut(app, parts, { title, status, summary });
   backend.heard = (message) => {
     if (message.answer === "trained") parts.training.hear?.(message);
+    if (message.answer === "ranked") parts.search.hear(message);
     if (message.answer === "found" && awaited) {
       clearTimeout(waiting);
       awaited();

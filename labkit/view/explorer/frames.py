@@ -7,14 +7,14 @@ import numpy as np
 import torch
 
 from labkit.density.grid import Grid, dimension, draw
-from labkit.view.explorer_known import Known
-from labkit.view.explorer_planes import UMAP_WARNING, coordinate_plane, discriminant_plane, principal_plane
+from labkit.view.explorer.known import Known
+from labkit.view.explorer.planes import UMAP_WARNING, coordinate_plane, discriminant_plane, principal_plane
 from labkit.view.grids import equal_scale
 from labkit.view.projection import Limits, Projection
 from labkit.view.wording import percent
 
 ASPECT = 4 / 3  # width to height of every frame
-POOLED, PER_WORD = 16, 200  # words, and samples of each, that decide the common limits
+POOLED, PER_WORD = 16, 1000  # words, and samples of each, that decide the common limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +96,14 @@ class Frames:
             points, labels = torch.cat([first, second]), np.repeat([0, 1], 2000)
         else:
             points, labels = first, Known(self.models[model], q.word).assign(first)
-        return discriminant_plane(points.double().cpu().numpy(), labels)
+        try:
+            return discriminant_plane(points.double().cpu().numpy(), labels)
+        except ValueError as error:  # there is nothing to tell apart
+            text = f"There are none here: {error}. Shown along the principal axes instead."
+            return principal_plane([self.models[model][word] for word in self.pool(model)]), text
 
     def remark(self, q: Question) -> str:
-        """What has to be said of a plane."""
+        """What has to be said of a plane, if the picture is in one."""
         if q.plane == "umap":
             return UMAP_WARNING
         k = self.k(q.model, q.word)
@@ -107,7 +111,8 @@ class Frames:
         said = []
         if k > 2:
             held = f": the plane holds {percent(plane.variance_explained.sum())} of the variance"
-            said.append(f"A marginal over {k - 2} more coordinates" + (held if q.plane != "coordinates" else "") + ".")
+            further = f"{k - 2} more coordinate" + "s" * (k > 3)
+            said.append(f"A marginal over {further}" + (held if q.plane != "coordinates" else "") + ".")
         if separation:
             said.append(str(separation))
         return " ".join(said)
@@ -121,11 +126,11 @@ class Frames:
         numbers = [q.model, *(n for n in q.others if self.comparable(q, n))]
         key = (tuple(self.plane_key(q, number) for number in numbers), q.word if q.fit else "")
         if key not in self._limits:
-            places = [self._places(q, number) for number in numbers]
-            self._limits[key] = frame_of(np.concatenate(places))
+            self._limits[key] = frame_of(*(places for number in numbers for places in self._places(q, number)))
         return self._limits[key]
 
-    def _places(self, q: Question, model: int) -> np.ndarray:
+    def _places(self, q: Question, model: int) -> list[np.ndarray]:
+        """Samples of each word that has to fit into the frame, as they are drawn."""
         names = [q.word] if q.fit else list(dict.fromkeys([*self.pool(model), q.word]))
         plane, found = self.plane(q, model), []
         for name in names:
@@ -134,7 +139,7 @@ class Frames:
                 continue
             points = draw(density, PER_WORD).double().cpu().numpy()
             found.append(points if plane is None else plane(points))
-        return np.concatenate(found)
+        return found
 
     def comparable(self, q: Question, number: int) -> bool:
         """Whether another model is drawn in the question's own frame: as many coordinates, and no plane of its own."""
@@ -153,8 +158,9 @@ def knows(model, word: str) -> bool:
     return True
 
 
-def frame_of(places: np.ndarray) -> Limits:
-    """Limits that hold nearly all of some places; on a line the second pair is (0, 1)."""
-    grid = Grid.covering(torch.as_tensor(places), coverage=0.998, margin=0.08)
-    box = list(zip(grid.lower.tolist(), grid.upper.tolist(), strict=True))
+def frame_of(*places: np.ndarray) -> Limits:
+    """Limits that hold nearly all of each of some clouds of places; on a line the second pair is (0, 1)."""
+    grids = [Grid.covering(torch.as_tensor(cloud), coverage=0.998, margin=0.08) for cloud in places]
+    lower, upper = torch.stack([g.lower for g in grids]).amin(0), torch.stack([g.upper for g in grids]).amax(0)
+    box = list(zip(lower.tolist(), upper.tolist(), strict=True))
     return (box[0], (0.0, 1.0)) if len(box) == 1 else equal_scale(tuple(box), ASPECT)

@@ -4,28 +4,40 @@ The page draws and asks; everything that is computed is computed here. A picture
 block of bytes; `Session` makes it.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anywidget
 import traitlets
 
-from labkit.view.explorer_known import PICTURE, SENTENCES, WORDS, ambiguity, has_density
-from labkit.view.explorer_session import Question, Session
+from labkit.view.explorer.background import Background
+from labkit.view.explorer.known import PICTURE, SENTENCES, WORDS, has_density
+from labkit.view.explorer.search import WordList
+from labkit.view.explorer.session import Question, Session
 from labkit.view.theme import MODE_COLOURS, POINT_COLOUR, REGION_COLOURS
 
-HERE = Path(__file__).parent
+FRONT = Path(__file__).parent / "front"
 PRESETS = ("bank", "spring", "tuesday")
-LISTED, FRAMES_AT_ONCE = 40, 40
+FRAMES_AT_ONCE = 40
+WAIT_FOR = {
+    "umap": "Making the neighbour map; the first one takes a while …",
+    "lda": "Looking for the modes, which discriminants tell apart …",
+}
+TELL = 0.4  # s between two messages of how far the ranking of words has come
 
 
 def front_end() -> str:
-    """The page's script: every file of `explorer_front`, one behind the other.
+    """The page's script: every script of the folder `front`, one behind the other.
 
     The files hold declarations only, so their order does not matter; one of them exports `render`.
     """
-    return "\n".join(path.read_text("utf-8") for path in sorted((HERE / "explorer_front").glob("*.js")))
+    return "\n".join(path.read_text("utf-8") for path in sorted(FRONT.glob("*.js")))
+
+
+def style() -> str:
+    """The page's style sheet."""
+    return (FRONT / "explorer.css").read_text("utf-8")
 
 
 class Explorer(anywidget.AnyWidget):
@@ -37,7 +49,7 @@ class Explorer(anywidget.AnyWidget):
     """
 
     _esm = front_end()
-    _css = (HERE / "explorer.css").read_text("utf-8")
+    _css = style()
 
     word = traitlets.Unicode().tag(sync=True)
     context = traitlets.Unicode().tag(sync=True)
@@ -49,9 +61,9 @@ class Explorer(anywidget.AnyWidget):
     def __init__(self, models, words, beside=(), context="", training=None, presets=(), resolution=120):
         self.session = Session([*models, *beside], [*presets, *words], resolution)
         self.training, self._choices = training, len(models)
-        self._entries, self._sought = {}, {}
+        self._lists, self._sought, self._ranking = {}, {}, None
         # words and sentences of modes take longer than a picture, which must not wait for them
-        self._workers = {detail: ThreadPoolExecutor(1) for detail in (WORDS, SENTENCES)}
+        self._background = Background([WORDS, SENTENCES, "rank", "map"])
         super().__init__(word=words[0], context=context)
         self.about = self._about([*models, *beside], presets)
         self._first_picture()
@@ -73,7 +85,8 @@ class Explorer(anywidget.AnyWidget):
         looks = {"regions": list(REGION_COLOURS[::-1]), "modes": list(MODE_COLOURS), "point": POINT_COLOUR}
         about = {"models": kinds, "presets": list(presets), "colours": looks, "live": True}
         if self.training is not None:
-            words = {"words": self.training.words, "startable": self.training.corpus is not None}
+            words = {"words": self.training.words, "startable": self.training.corpus is not None,
+                     "fitted": self._fitted(models[0])}  # fmt: skip
             about["training"] = words | self._training_state()
         return about
 
@@ -98,88 +111,81 @@ class Explorer(anywidget.AnyWidget):
             "picture": self._picture, "search": self._search, "rank": self._rank, "frames": self._frames,
             "train": self._train,
         }  # fmt: skip
+        began = time.perf_counter()
         try:
             if ask not in asked:
                 raise ValueError(f"the page asked {ask!r}; expected one of {', '.join(asked)}")
             if self.first:  # it has done its work, and a saved notebook is better off without it
                 self.first, self.first_bytes = {}, b""
-            header, block = asked[ask](message)
-            self.send(answer | header, [block] if block else None)
+            with self._background.held():
+                header, block = asked[ask](message)
+                took = {"took": round(1000 * (time.perf_counter() - began), 1)}  # ms
+                self.send(answer | took | header, [block] if block else None)
         except Exception as error:
             text = error.args[0] if type(error) is KeyError and error.args else error
             self.send(answer | {"answer": "error", "asked": ask, "text": str(text)})
 
     def _picture(self, message: dict) -> tuple[dict, bytes]:
-        detail = int(message.get("detail", PICTURE))
-        question = Question.from_page(message["question"])
-        if not all([self._found(number, word, detail) for number, word in self.session.concerned(question)]):
-            return {"wait": True}, b""
+        detail, question = int(message.get("detail", PICTURE)), Question.from_page(message["question"])
+        umap, found = question.plane == "umap", []
+        if umap or question.plane == "lda":  # they need the modes
+            detail = max(detail, WORDS)
+        for number, word in self.session.concerned(question):
+            known = self.session.known(number, word)
+            found.append(known.has(detail) or self._found((number, word, detail), detail, known.look, detail))
+        if umap and not self.session.has_map(question):
+            found.append(self._found(("map", question.model, question.word), "map", self.session.make_map, question))
+        if not all(found):
+            return {"wait": WAIT_FOR.get(question.plane, " ")}, b""
         return self.session.picture(question, detail)
 
-    def _found(self, number: int, word: str, detail: int) -> bool:
-        """Whether a word is known in such detail; if not it is looked for in the background, and the page told.
+    def _found(self, key: tuple, kind: str | int, look: Callable, asked) -> bool:
+        """Whether `look(asked)` is done; if not it is done in the background, and the page is told afterwards.
 
         Raises:
             Exception: what went wrong in looking for it.
         """
-        known, key = self.session.known(number, word), (number, word, detail)
-        if known.has(detail):
-            return True
         if key not in self._sought:
-            self._sought[key] = self._workers[detail].submit(self._look, known, detail)
-        elif self._sought[key].done():
-            self._sought.pop(key).result()
-        return known.has(detail)
-
-    def _look(self, known, detail: int) -> None:
-        try:
-            known.look(detail)
-        finally:
-            self.send({"answer": "found", "word": known.word})
+            self._sought[key] = self._background.submit(kind, look, asked)
+            self._sought[key].add_done_callback(lambda work: self.send({"answer": "found"}))
+        if not self._sought[key].done():
+            return False
+        self._sought.pop(key).result()
+        return True
 
     # --- words ------------------------------------------------------------------------------------------------
 
-    def _search(self, message: dict) -> tuple[dict, bytes]:
-        """Words that begin with a text, then those that contain it, then nearest spellings."""
-        model = self.session.models[int(message.get("model", 0))]
-        text, entries = str(message.get("text", "")).strip(), self._vocabulary(int(message.get("model", 0)))
-        found = [word for word in entries if word.startswith(text)]
-        found += [word for word in entries if text in word and not word.startswith(text)]
-        nearest = []
-        if text and not found:
-            nearest = [word for word in _nearest(model, text, list(entries)) if word in entries]
-        listed = [entries[word] for word in found or nearest]
-        if message.get("sort") == "ambiguous":
-            listed = ambiguity(listed)
-        known = sum("modes" in entry for entry in entries.values())
-        return {"words": listed[:LISTED], "found": len(found), "nearest": bool(nearest), "ranked": known,
-                "total": len(entries)}, b""  # fmt: skip
+    def _words(self, number: int) -> WordList:
+        if number not in self._lists:
+            self._lists[number] = WordList(self.session.models[number])
+        return self._lists[number]
 
-    def _vocabulary(self, number: int) -> dict[str, dict]:
-        """word -> {word, count, modes, entropy}, most frequent first; the last two once they are known."""
-        if number not in self._entries:
-            model = self.session.models[number]
-            counts = getattr(model, "counts_", None)
-            counts = [0] * len(model.words) if counts is None else counts.tolist()
-            pairs = sorted(zip(model.words, counts, strict=True), key=lambda pair: -pair[1])
-            self._entries[number] = {word: {"word": word, "count": count} for word, count in pairs}
-        return self._entries[number]
+    def _search(self, message: dict) -> tuple[dict, bytes]:
+        words = self._words(int(message.get("model", 0)))
+        return words.search(str(message.get("text", "")).strip(), message.get("sort", "")), b""
 
     def _rank(self, message: dict) -> tuple[dict, bytes]:
-        """Modes and entropy of the next word for which they are not known: the page asks again when it is idle."""
-        number = int(message.get("model", 0))
-        entries = self._vocabulary(number)
-        wanted = [word for word in message.get("words", ()) if word in entries] or list(entries)
-        for word in wanted:
-            if "modes" not in entries[word]:
-                if has_density(self.session.models[number], word):
-                    reading = self.session.reading(Question(word, model=number))
-                    modes, spread = len(self.session.known(number, word).basins), reading.field.entropy
-                else:
-                    modes, spread = 1, float("-inf")
-                entries[word] |= {"modes": modes, "entropy": round(max(spread, -1e9), 3)}
-                return {"entry": entries[word]}, b""
-        return {"entry": None}, b""
+        """Begin to count the modes of a model's words in the background, or leave off; the page hears how far it is."""
+        before, self._ranking = self._ranking, int(message.get("model", 0)) if message.get("on") else None
+        if self._ranking not in (None, before):
+            self._background.submit("rank", self._count_modes, self._ranking, self._words(self._ranking))
+        return {}, b""
+
+    def _count_modes(self, number: int, words: WordList) -> None:
+        told, state = 0.0, {"answer": "ranked", "model": number, "total": len(words.entries)}
+        try:
+            for _ in words.rank():
+                if self._ranking != number or self.comm is None:
+                    return
+                if time.monotonic() - told > TELL:
+                    told = time.monotonic()
+                    self.send(state | {"ranked": words.ranked})
+            self.send(state | {"ranked": words.ranked})
+        except Exception as error:
+            self.send(state | {"ranked": words.ranked, "text": f"The ranking stopped: {error}"})
+        finally:
+            if self._ranking == number:
+                self._ranking = None
 
     # --- training ---------------------------------------------------------------------------------------------
 
@@ -202,8 +208,9 @@ class Explorer(anywidget.AnyWidget):
 
     def _forget(self) -> None:
         self.session.forget()
-        self._entries.clear()
+        self._lists.clear()
         self._sought.clear()
+        self._ranking = None
 
     def _frames(self, message: dict) -> tuple[dict, bytes]:
         """Frames of a word from a number on, in one block."""
@@ -217,14 +224,6 @@ class Explorer(anywidget.AnyWidget):
                 blocks.append(block)
                 at += len(block)
         return {"heads": heads, "start": start} | self._training_state(), b"".join(blocks)
-
-
-def _nearest(model, text: str, words: list[str]) -> list[str]:
-    import difflib
-
-    vocabulary = getattr(model, "vocabulary_", None)
-    near = difflib.get_close_matches(text, words, n=8) if len(words) <= 20_000 else []
-    return near or (vocabulary.nearest(text) if vocabulary is not None else [])
 
 
 def explore(
@@ -253,7 +252,7 @@ def explore(
 
     Raises:
         KeyError: a word that the model does not know.
-        ValueError: no model.
+        ValueError: no model, or one without densities.
         NotFittedError: a model that has learned nothing, without a training to watch.
     """
     models = list(model) if isinstance(model, Sequence) else [model]
@@ -265,6 +264,10 @@ def explore(
     presets = [word for word in (PRESETS if presets is None else presets) if word in known]
     words = list(words) if words else presets[:1] or list(known[:1])
     if not fresh:
-        for word in words:
-            models[0][word]  # says what is wrong with a word that is not known
+        for word in words:  # a word that is not known says so itself
+            if not has_density(models[0], word):
+                raise ValueError(
+                    f"explore shows densities, and {type(models[0]).__name__} has one vector for {word!r}: hand it "
+                    "over as compare= to show it beside a model that has them"
+                )
     return Explorer(models, words, beside, context, training, presets, resolution)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from labkit.view.contours import outlines, simplified
-from labkit.view.explorer_fields import PROBS, Field
+from labkit.view.explorer.fields import PROBS, Field
 from labkit.view.projection import Limits
 
 SCALE = 16384  # of int16: places between −2 and 2 times the width of the frame

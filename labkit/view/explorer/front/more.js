@@ -32,14 +32,14 @@ function comparePart(app) {
     slider.value = String(app.state.share);
     boxes.forEach((box) => { box.checked = app.state.others.includes(box.model); });
     const [value, error] = header?.overlap ?? [];
-    found.textContent = value === undefined ? "" : `Overlap of “${app.state.word}” and “${app.state.other}”: ${value.toFixed(3)} ± ${error.toFixed(3)} (standard error; 1 if they are the same, 0 if they share nothing).`;
+    found.textContent = header?.unknown ? header.unknown : value === undefined ? "" : `Overlap of “${app.state.word}” and “${app.state.other}”: ${value.toFixed(3)} ± ${error.toFixed(3)} (standard error; 1 if they are the same, 0 if they share nothing).`;
   }
 
   const element = section("Compare",
     make("div", { class: "lk-row" }, labelled("A second word in the same plane", other), names, button("Without it", () => app.set({ other: "" })), found),
     boxes.length ? make("div", { class: "lk-row" }, make("span", {}, "The same word in other models, same limits where they share the plane:"),
       boxes.map((box, i) => labelled(beside[i][0].name.replace(/Embedding$/, ""), box))) : null,
-    make("div", { class: "lk-row" }, labelled("From the sentence above to another one", between), labelled("how far", slider)));
+    make("div", { class: "lk-row" }, labelled("From the sentence above to another one", between, { class: "lk-field lk-wide" }), labelled("how far", slider)));
   return { element, update };
 }
 
@@ -84,6 +84,13 @@ function marksPart(app) {
     shown.textContent = app.state.samples.toLocaleString("en");
   };
   return { element: section("Marks", make("div", { class: "lk-row" }, labelled("Samples shown", slider), shown)), update };
+}
+
+function keysPart() {
+  const keys = [["Tab", "to the next control"], ["↓ and Enter in “Word”", "choose a word"], ["Enter on a word or a region", "take it; open its sentences"],
+    ["← and → on the picture", "from mark to mark, each with its sentence; Esc ends it"], ["← and → on a slider", "change it"]];
+  const rows = keys.map(([key, does]) => make("li", {}, make("b", {}, key), `: ${does}`));
+  return { element: section("Keys", make("ul", { class: "lk-keys" }, rows), make("p", { class: "lk-note" }, "No key that is pressed here reaches the notebook.")) };
 }
 
 function savePart(app) {
