@@ -14,7 +14,7 @@ from labkit.embeddings import (
 )
 from labkit.evaluate import compare
 from labkit.folders import CheckpointError
-from labkit.text import Corpus, Tokenizer, Vocabulary, load_corpus
+from labkit.text import Corpus, Tokenizer, Vocabulary, load_corpus, load_dataset
 from labkit.training import TrainingDiverged
 from labkit.view import TrainingRecorder, explore, export_html, plot_comparison, plot_density
 
@@ -23,5 +23,6 @@ load = Embedding.load
 __all__ = [
     "Budget", "CheckpointError", "Corpus", "Embedding", "GaussianEmbedding", "MixtureEmbedding", "NotFittedError",
     "PointEmbedding", "StochasticEmbedding", "Tokenizer", "TrainingDiverged", "TrainingRecorder", "TruncatedEmbedding",
-    "Vocabulary", "compare", "explore", "export_html", "load", "load_corpus", "plot_comparison", "plot_density",
+    "Vocabulary", "compare", "explore", "export_html", "load", "load_corpus", "load_dataset", "plot_comparison",
+    "plot_density",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ import torch
 import labkit as lk
 from labkit.demo import run_demo
 from labkit.embeddings.saving import REGISTRY
+from labkit.evaluate import commands as on_sets
 from labkit.evaluate.windows import GRAMMAR_SEED
 from labkit.folders import check_place
 from labkit.view.explorer import app
@@ -19,7 +20,7 @@ from labkit.view.explorer import app
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; user errors become one sentence on standard error and exit status 1."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(on_sets.joined(list(sys.argv[1:] if arguments is None else arguments)))
     try:
         if options.threads < 1:
             raise ValueError(f"--threads is {options.threads}; expected at least 1")
@@ -66,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
                         seed_of="of the held-out windows")  # fmt: skip
     evaluate.add_argument("models", nargs="+", type=Path, help="folders of saved models")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    evaluate.epilog = f"evaluate {' | '.join(on_sets.NAMES)}: figures on real sets, each with --help of its own"
+    on_sets.add_commands(commands, _command)
 
     explore = _command(commands, "explore", _explore, "open the explorer in a browser, on this machine only",
                        seed_of="of the training, if there is one")  # fmt: skip

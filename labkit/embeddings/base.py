@@ -96,7 +96,7 @@ class Embedding(Parameters, nn.Module):
         if corpus.targets is not None:
             return Windows(corpus, whole_sentence=True, subsample=None, targets="marked",
                            batch_size=self.batch_size, seed=self.seed)  # fmt: skip
-        thin_out = THIN_OUT if corpus.n_tokens >= WORDS_TO_SPARE else None
+        thin_out = getattr(self, "thin_out", THIN_OUT) if corpus.n_tokens >= WORDS_TO_SPARE else None
         return Windows(
             corpus, size=self.window, subsample=thin_out, batch_size=self.batch_size, seed=self.seed
         )

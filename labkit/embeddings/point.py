@@ -1,10 +1,11 @@
 """Words as points: skip-gram with a softmax."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from labkit.embeddings.base import Embedding
+from labkit.embeddings.base import THIN_OUT, Embedding
 from labkit.embeddings.decoder import SoftmaxOutput
 from labkit.embeddings.word import Evidence
 
@@ -16,6 +17,8 @@ class PointEmbedding(Embedding):
 
     Arguments:
         vector_dim: width of the vectors. The default makes about as many parameters as `StochasticEmbedding` has.
+        thin_out: words more frequent than this are thinned out, in a corpus of 100,000 words or more: the t of
+            `Windows`. For millions of words 10⁻⁴ is faster and better, since fewer windows are spent on "the".
         others: as in `StochasticEmbedding`.
 
     Example:
@@ -25,7 +28,7 @@ class PointEmbedding(Embedding):
 
     def __init__(
         self, vector_dim=140, *, negatives=256, window=5, steps=1800, batch_size=320, learning_rate=0.008,
-        init="spectral", seed=0, device="auto",
+        init="spectral", thin_out=THIN_OUT, seed=0, device="auto",
     ):  # fmt: skip
         super().__init__()
         self._remember(locals())
@@ -46,6 +49,13 @@ class PointEmbedding(Embedding):
         log_prob = self.output.sampled_log_prob(self.word_vectors(centre)[None], context, mask, generator)
         loss = -log_prob.sum() / mask.sum()
         return loss, loss.detach()
+
+    def vectors(self) -> np.ndarray:
+        """v_w of all words of the vocabulary, (V, vector_dim) float32; 0 for words that were never a centre."""
+        self._fitted()
+        table = np.zeros((len(self.vocabulary_), self.vector_dim), dtype=np.float32)
+        table[[self.vocabulary_[word] for word in self.words_]] = self.word_vectors.weight.detach().cpu().numpy()
+        return table
 
     def most_similar(self, word: str, sense: int | None = None, n: int = 10) -> list[tuple[str, int, float]]:
         """The nearest words by cosine: (word, 0, cosine), best first. A point has one sense, number 0."""

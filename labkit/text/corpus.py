@@ -1,5 +1,6 @@
 """A corpus: the words of many sentences as one array of ids, and the sentences themselves for display."""
 
+import itertools
 from array import array
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from labkit.text.building import BUFFER, TokenStore, build, ranges
-from labkit.text.reading import FileTexts, as_text, characters, json_rows, open_bytes, text_rows
+from labkit.text.reading import FileTexts, JoinedTexts, as_text, characters, json_rows, open_bytes, text_rows
 
 
 class Corpus:
@@ -75,16 +76,20 @@ class Corpus:
         )
 
     @classmethod
-    def from_text(cls, paths, *, encoding: str = "utf-8", **options) -> "Corpus":
+    def from_text(cls, paths, *, also: Iterable[str] = (), encoding: str = "utf-8", **options) -> "Corpus":
         """Text files (.txt, .txt.gz), a sentence or paragraph a line, read in one pass and in bounded memory.
 
         What is held is the table of distinct words, 32 bytes a line, and about a MiB of text at a time: a
         long line is read in pieces. `sentence(i)` reads its line from the file again.
+
+        `also` holds sentences that come after those of the files; they stay in memory.
         """
         paths = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
-        spans = array("q")
-        parts = build(text_rows(paths, encoding, spans), **options)
-        return cls(texts=FileTexts(paths, spans, encoding), **parts)
+        spans, more = array("q"), list(also)
+        rows = itertools.chain(text_rows(paths, encoding, spans), ((text, True) for text in more))
+        parts = build(rows, **options)
+        texts = FileTexts(paths, spans, encoding)
+        return cls(texts=JoinedTexts(texts, more) if more else texts, **parts)
 
     @classmethod
     def from_jsonl(

@@ -62,7 +62,18 @@ def fetch(name: str) -> Path:
     """
     if name not in SOURCES:
         raise UnknownCorpus(name)
-    source = SOURCES[name]
+    return locate(name, SOURCES[name])
+
+
+def locate(name: str, source: Source) -> Path:
+    """The file (or folder) of a source: from the folder LABKIT_DATA if it is there, else downloaded and checked.
+
+    A .zip is unpacked; what it holds is given as a folder, the one at its top if it has just one.
+
+    Raises:
+        FileNotFoundError: it is not there and cannot be downloaded; the message says how to get it.
+        ValueError: what was downloaded has another SHA-256.
+    """
     folder = os.environ.get(FOLDER)
     if folder:
         if not Path(folder).is_dir():
@@ -82,7 +93,17 @@ def fetch(name: str) -> Path:
         )
     import pooch
 
-    return Path(pooch.retrieve(source.url, f"sha256:{source.sha256}", path=pooch.os_cache("labkit")))
+    cache = Path(pooch.os_cache("labkit"))
+    archive = source.url.endswith(".zip")
+    inside = pooch.Unzip(extract_dir=f"{name}.unpacked") if archive else None
+    path = pooch.retrieve(source.url, f"sha256:{source.sha256}", path=cache, processor=inside)
+    return _top(cache / f"{name}.unpacked") if archive else Path(path)
+
+
+def _top(folder: Path) -> Path:
+    """A folder, or the one folder in it if there is nothing else (but what macOS adds)."""
+    entries = [path for path in folder.iterdir() if not path.name.startswith(("__MACOSX", "."))]
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
 
 
 class UnknownCorpus(KeyError):

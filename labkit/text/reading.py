@@ -145,6 +145,32 @@ class FileTexts:
                     yield self._read(file, row)
 
 
+class JoinedTexts:
+    """The sentences of files, and after them sentences that are held in memory."""
+
+    def __init__(self, in_files: FileTexts, in_memory: Sequence[str]):
+        self.in_files, self.in_memory = in_files, list(in_memory)
+
+    def __len__(self) -> int:
+        return len(self.in_files) + len(self.in_memory)
+
+    def __getitem__(self, i: int) -> str:
+        beyond = i - len(self.in_files)
+        return self.in_files[i] if beyond < 0 else as_text(self.in_memory[beyond])
+
+    def __iter__(self):
+        yield from self.in_files
+        yield from map(as_text, self.in_memory)
+
+    def select(self, indices: np.ndarray) -> "JoinedTexts | list[str]":
+        """These sentences only; a list if the two kinds are not in their order any more."""
+        in_files = indices < len(self.in_files)
+        if (np.diff(in_files.astype(int)) > 0).any():
+            return [self[int(i)] for i in indices]
+        of_files = self.in_files.select(indices[in_files])
+        return JoinedTexts(of_files, [self.in_memory[i] for i in indices[~in_files] - len(self.in_files)])
+
+
 def as_text(sentence: str | Sequence[str]) -> str:
     """A sentence for display: a text as it is, a list of words joined by spaces."""
     return sentence.strip() if isinstance(sentence, str) else " ".join(sentence)

@@ -1,0 +1,38 @@
+"""Every system that can be asked for senses by name. A new one is a line here, and is then in all tables."""
+
+from collections.abc import Callable
+
+from labkit.embeddings.peers import ContextMeans, SenseInducer, Trivial
+from labkit.embeddings.point import PointEmbedding
+
+Factory = Callable[[PointEmbedding, int], SenseInducer]
+
+# A factory is given the skip-gram of the run, fitted on the same text with the same seed, and the seed; it may leave
+# the skip-gram aside. What it returns is then fitted on that text: one that uses the skip-gram as it is learns nothing.
+SYSTEMS: dict[str, Factory] = {
+    "all-in-one": lambda skip_gram, seed: Trivial("all in one"),
+    "one-per-occurrence": lambda skip_gram, seed: Trivial("one per occurrence"),
+    "random": lambda skip_gram, seed: Trivial("random", seed),
+    "skipgram-given": lambda skip_gram, seed: ContextMeans(skip_gram, seed=seed),
+    "skipgram-silhouette": lambda skip_gram, seed: ContextMeans(skip_gram, number="silhouette", seed=seed),
+    "informed-given": lambda skip_gram, seed: ContextMeans(skip_gram, weights="informed", seed=seed),
+    "informed-silhouette": lambda skip_gram, seed: ContextMeans(
+        skip_gram, weights="informed", number="silhouette", seed=seed
+    ),
+}
+TRIVIAL = ("all-in-one", "one-per-occurrence", "random")
+BASELINE = "skipgram-given"  # `macro_baseline`: what is told the number of senses
+DEFAULT = "informed-silhouette"  # what `evaluate senses` runs unless it is told otherwise
+
+IN_CONTEXT = "skipgram-silhouette"  # what `evaluate similarity` and `evaluate wic` run
+
+
+def make(name: str, skip_gram: PointEmbedding, seed: int = 0) -> SenseInducer:
+    """The system of a name, not yet fitted.
+
+    Raises:
+        KeyError: a name that is not in `SYSTEMS`.
+    """
+    if name not in SYSTEMS:
+        raise KeyError(f"no system is called {name!r}; expected one of {', '.join(map(repr, SYSTEMS))}")
+    return SYSTEMS[name](skip_gram, seed)

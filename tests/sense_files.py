@@ -1,0 +1,44 @@
+"""Small sets in the layouts of the published ones, with sentences made up here."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+SIDES = {
+    "water": "river water mud fish boat reed stream shore sand wet grass flood".split(),
+    "money": "loan money clerk credit cash vault interest branch account deposit rate teller".split(),
+}
+FILLER = "we saw it there and they were all by the old one today".split()
+
+
+def sentences(word: str, n: int, seed: int = 0, share: float = 0.5) -> tuple[list[str], list[str]]:
+    """n lines "place<tab>sentence" in which the word has one of two senses, and their labels "0" and "1"."""
+    rng = np.random.default_rng(seed)
+    lines, labels = [], []
+    for _ in range(n):
+        label = int(rng.random() < share)
+        cues = rng.choice(list(SIDES.values())[label], size=4, replace=False).tolist()
+        tokens = cues + rng.choice(FILLER, size=5).tolist()
+        rng.shuffle(tokens)
+        place = int(rng.integers(len(tokens) + 1))
+        lines.append(f"{place}\t{' '.join([*tokens[:place], word, *tokens[place:]])}")
+        labels.append(str(label))
+    return lines, labels
+
+
+def write(folder: Path, lines: list[str], labels: list[str], split: str = "test", end: str = "\n") -> None:
+    """One split of one word."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{split}.data.txt").write_bytes(end.join(lines).encode())
+    (folder / f"{split}.gold.txt").write_bytes(end.join(labels).encode())
+
+
+def coarse_set(folder: Path, words=("bank", "bill"), n_test: int = 40, n_train: int = 80) -> Path:
+    """A folder in the layout of CoarseWSD-20 whose words have two senses each."""
+    for seed, word in enumerate(words):
+        write(folder / word, *sentences(word, n_test, seed))
+        write(folder / word, *sentences(word, n_train, seed + 100), split="train")
+        names = {"0": f"{word}_water", "1": f"{word}_money"}
+        (folder / word / "classes_map.txt").write_text(json.dumps(names))
+    return folder
