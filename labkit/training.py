@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -14,6 +14,9 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from labkit.folders import CheckpointError, read_folder, write_folder
+from labkit.networks.devices import one_thread as one_thread
+from labkit.networks.devices import pick_device as pick_device
+from labkit.networks.processes import average_gradients, mean_of, rank_and_count, same_weights
 
 KEEP_EVERY = 200  # steps between looks at whether this is the best state so far
 WARM_UP = 50  # steps over which the learning rate rises
@@ -22,41 +25,6 @@ DECAY_FROM = 0.3  # share of the steps after which it falls to zero
 
 class TrainingDiverged(RuntimeError):
     """The loss became NaN or infinite. The model is left in its last good state."""
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """A torch device: "auto" takes a GPU where there is one.
-
-    Raises:
-        ValueError: for a GPU where there is none, or a name torch does not know.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device is {name!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:0'") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {name!r}, but torch sees no GPU here; expected 'cpu' or 'auto'")
-    if device.type not in ("cpu", "cuda"):
-        raise ValueError(f"device is {name!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:0'")
-    return device
-
-
-@contextmanager
-def one_thread(device: torch.device):
-    """Let torch compute on one CPU thread inside, as many as before afterwards.
-
-    A training step is hundreds of small operations. A second thread gains little on an idle machine, and on a busy
-    one, where threads wait for each other at each of them, loses much. One thread also makes the same bits every time.
-    """
-    before = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def learning_rate_factor(progress: float, steps: int) -> float:
@@ -78,14 +46,23 @@ class Optimizers:
 
     def step(self, loss: torch.Tensor, factor: float) -> None:
         """One step down the gradient of the loss."""
+        self.clear()
+        loss.backward()
+        self.apply(factor)
+
+    def clear(self) -> None:
+        """Forget the gradients."""
         for optimizer in self.each:
             optimizer.zero_grad()
-            for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate * factor
-        loss.backward()
+
+    def apply(self, factor: float) -> None:
+        """One step down the gradients there are, of all processes together."""
+        average_gradients(weight for optimizer in self.each for weight in optimizer.param_groups[0]["params"])
         if self.weights:
             nn.utils.clip_grad_norm_(self.weights, 1.0)
         for optimizer in self.each:
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate * factor
             optimizer.step()
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -121,12 +98,15 @@ def train(
     checkpoint_every: int = 1000,
     resume: bool = False,
     callback: Callable[[int, float], None] | None = None,
+    accumulate: int = 1,
+    precision: torch.dtype | None = None,
 ) -> list[float]:
     """Minimise `model.loss(batch, generator, share)`, and return the losses, one for each step.
 
     Ctrl-C stops and keeps the best state so far. With a `checkpoint` folder all that training depends on is
     written there, atomically, every so often and at Ctrl-C; `resume` goes on from it, and on one thread ends
-    in the same bits as if it had never stopped.
+    in the same bits as if it had never stopped. Processes that `labkit.networks.processes` has joined average their
+    gradients; each takes its own share of every batch, and the first of them writes checkpoints.
 
     Arguments:
         model: has `loss`, giving a pair: what is minimised and what is reported (both nats per context word);
@@ -135,27 +115,34 @@ def train(
         steps, learning_rate: of lazy and plain Adam; the rate rises, stays and falls to zero.
         seed: of all randomness in the loss.
         callback: called after each step with the number of steps done and the reported figure.
+        accumulate: batches for one step, whose gradients are averaged: larger batches than memory holds.
+        precision: torch.bfloat16 for products in that precision (autocast); None for that of the weights.
 
     Raises:
         TrainingDiverged: if the loss becomes NaN; the model is left in its last good state.
     """
     device = next(model.parameters()).device
+    rank, processes = rank_and_count()
     generator = torch.Generator(device).manual_seed(seed)
     optimizers, losses = Optimizers(model, learning_rate), []
     if resume:
         losses = _restore(Path(checkpoint), model, optimizers, batches, generator)
+    same_weights(model)
+    if rank:  # noise of its own, and no files
+        generator.manual_seed(seed + (rank << 32) + len(losses))
+        checkpoint = None
     best = _Best(model, len(losses))
     bar = tqdm(total=steps, initial=len(losses), disable=not progress, unit="step", dynamic_ncols=True)
     words, started, ctrl_c = 0, time.perf_counter(), _CtrlC()
     try:
-        for batch in batches.take(steps - len(losses)):
+        for group in _groups(batches.take((steps - len(losses)) * accumulate), accumulate):
             share = len(losses) / steps
-            loss, figure = _loss(model, batch, generator, share)
+            figure = mean_of(_gradients(model, optimizers, group, generator, share, precision), device)
             if not math.isfinite(figure):
                 raise TrainingDiverged(f"the loss became {figure} at step {len(losses):,} of {steps:,}")
-            optimizers.step(loss, learning_rate_factor(share, steps))
+            optimizers.apply(learning_rate_factor(share, steps))
             losses.append(figure)
-            words += int(batch.mask.sum())
+            words += processes * sum(int(batch.mask.sum()) for batch in group)
             bar.update()
             if len(losses) % KEEP_EVERY == 0:
                 best.look(losses)
@@ -165,7 +152,8 @@ def train(
                 save_state(checkpoint, model, optimizers, batches, generator, losses)
             if callback:
                 callback(len(losses), figure)
-            ctrl_c.raise_if_pressed()
+            if mean_of(ctrl_c.pressed, device) > 0:  # in any process
+                raise KeyboardInterrupt
     except KeyboardInterrupt:
         best.look(losses)
         if checkpoint:
@@ -185,6 +173,27 @@ def train(
         ctrl_c.let_go()
         bar.close()
     return losses
+
+
+def _groups(batches: Iterable, size: int) -> Iterable[list]:
+    """So many batches at a time; none is taken before it is needed, so that their state stays that of whole steps."""
+    batches = iter(batches)
+    while group := list(islice(batches, size)):
+        yield group
+
+
+def _gradients(model, optimizers: Optimizers, group: list, generator, share: float, precision) -> float:
+    """Leave the gradients of the group's mean loss, and return the mean of the reported figures."""
+    optimizers.clear()
+    figures = []
+    for batch in group:
+        with torch.autocast(generator.device.type, precision, enabled=precision is not None):
+            loss, figure = _loss(model, batch, generator, share)
+        figures.append(figure)
+        if not math.isfinite(figure):
+            break
+        (loss / len(group)).backward()
+    return sum(figures) / len(figures)
 
 
 def _loss(model, batch, generator, share: float) -> tuple[torch.Tensor | None, float]:
@@ -214,10 +223,6 @@ class _CtrlC:
         if self.pressed:
             raise KeyboardInterrupt
         self.pressed = True
-
-    def raise_if_pressed(self) -> None:
-        if self.pressed:
-            raise KeyboardInterrupt
 
     def let_go(self) -> None:
         if self.previous is not None:

@@ -17,6 +17,7 @@ from labkit.flows.injective_gradient import RelevantDimensions, log_det_surrogat
 from labkit.flows.interop import AsTorchTransform, FromTorchTransform
 from labkit.flows.linear import DenseLinear, InvertibleConv1x1, LinearTransform, LULinear, Orthogonal
 from labkit.flows.mixture import MixtureCDF
+from labkit.flows.rosenblatt import MixtureRosenblatt
 from labkit.flows.spline import (
     RationalQuadraticSpline,
     inverse_rational_quadratic_spline,
@@ -53,6 +54,7 @@ __all__ = [
     "Logit",
     "MaskedAutoregressive",
     "MixtureCDF",
+    "MixtureRosenblatt",
     "Orthogonal",
     "Pad",
     "Permutation",

@@ -1,0 +1,39 @@
+"""Language models: a deterministic baseline, stochastic embeddings, and language as a continuous density.
+
+| model | log p(x) | decoding |
+|---|---|---|
+| `DiscreteLM` | exact | token by token |
+| `StochasticLM` | importance-weighted bound per token | token by token, through a draw z of a flow |
+| `TarFlowLM` with `Affine`, `Mix1` or `MixD` | bound per sequence | patch by patch, flow by flow |
+"""
+
+from labkit.language.alphabet import LETTERS, Alphabet, TextBatches, sequences
+from labkit.language.base import LanguageModel
+from labkit.language.code import GaussianCode
+from labkit.language.discrete import DiscreteLM
+from labkit.language.evaluation import Evaluation, calibration_error, draws_per_second, evaluate
+from labkit.language.stochastic import StochasticLM, Usage
+from labkit.language.tarflow import PatchFlow, TarFlowLM
+from labkit.language.transformations import Affine, Mix1, MixD, PatchTransformation
+
+__all__ = [
+    "LETTERS",
+    "Affine",
+    "Alphabet",
+    "DiscreteLM",
+    "Evaluation",
+    "GaussianCode",
+    "LanguageModel",
+    "Mix1",
+    "MixD",
+    "PatchFlow",
+    "PatchTransformation",
+    "StochasticLM",
+    "TarFlowLM",
+    "TextBatches",
+    "Usage",
+    "calibration_error",
+    "draws_per_second",
+    "evaluate",
+    "sequences",
+]

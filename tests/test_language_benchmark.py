@@ -1,0 +1,76 @@
+"""benchmarks/language.py runs, prints what it promises, and goes on where it was stopped."""
+
+import json
+import math
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+PROMISED = {
+    "model", "bpc", "stderr", "bound", "parameters", "tokens_per_second", "sample_tokens_per_second", "samples", "gap",
+    "ece", "memory_mib", "draw",
+}  # fmt: skip
+SMOKE = ["--preset", "smoke", "--workers", "1", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def module():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        yield import_module("language")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("language")
+
+
+def run(module, capsys, folder, *more):
+    module.main([*SMOKE, "--folder", str(folder), *more])
+    return capsys.readouterr().out
+
+
+def test_every_model_has_a_row_with_the_promised_figures(module, folder, capsys):
+    printed = json.loads(run(module, capsys, folder, "--json", "--markdown", str(folder / "table.md")))
+    rows = {row["model"]: row for row in printed["rows"]}
+    assert set(rows) == set(module.MODELS) and len(printed["rows"]) == 5
+    for row in rows.values():
+        assert set(row) >= PROMISED and len(row["draw"]) == module.PRESETS["smoke"].length
+        assert math.isfinite(row["bpc"]) and row["stderr"] > 0 and row["sample_tokens_per_second"] > 0
+    assert [rows[name]["bound"] for name in ("mix-d", "discrete", "stochastic")] == ["elbo", "exact", "iw-2"]
+    assert {"z_kl", "z_nats", "z_nats_shuffled", "bpc_elbo"} <= set(rows["stochastic"])
+    assert (folder / "table.md").read_text(encoding="utf-8").count("\n") == 2 + 5
+
+
+def test_finished_cells_are_read_and_not_run_again(module, folder, capsys, monkeypatch):
+    monkeypatch.setattr(module, "train", None)  # would fail if called
+    first, again = (json.loads(run(module, capsys, folder, "--json"))["rows"] for _ in range(2))
+    assert first == again and len(first) == 5
+
+
+def test_seeds_are_averaged_with_their_spread(module):
+    cell = {"model": "discrete", "corpus": 10, "gap": 0.1, "bpc_train": 1.9, "tokens_per_second": 1.0,
+            "sample_tokens_per_second": 1.0, "seconds": 1.0}  # fmt: skip
+    (row,) = module.over_seeds([{**cell, "bpc": 2.0}, {**cell, "bpc": 2.2}])
+    assert row["bpc"] == pytest.approx(2.1) and row["seeds"] == 2
+    assert row["bpc_stderr_seeds"] == pytest.approx(0.1) and row["gap_stderr_seeds"] == pytest.approx(0)
+
+
+def test_another_corpus_by_its_path(module, folder, capsys, tmp_path):
+    text = tmp_path / "mine.txt"
+    text.write_text("We sat on the grassy bank of the river.\n" * 40, encoding="utf-8")
+    (row,) = json.loads(run(module, capsys, tmp_path, "--json", "--corpus", str(text), "--model", "discrete"))["rows"]
+    assert row["corpus"] < 40 * 40
+
+
+def test_presets_cover_what_is_asked_of_them(module):
+    minutes, hours, gpu = (module.PRESETS[name] for name in ("minutes", "hours", "gpu"))
+    assert minutes.corpus == hours.corpus == gpu.corpus == "enwiki2018"
+    assert len(hours.sizes) == 3 and hours.seeds == (0, 1, 2) and gpu.precision == "bfloat16"
+    parameters = {
+        name: sum(weight.numel() for weight in module.build(name, minutes).parameters()) for name in module.MODELS
+    }
+    assert max(parameters.values()) < 1.15 * parameters["discrete"]  # about as many in all
+    assert parameters["mix-d"] < 1.05 * parameters["discrete"]
