@@ -87,19 +87,16 @@ def _cells(tasks, schemes, prior: str, steps: int, budget: str = "full") -> tupl
     return tuple(Cell(task, scheme, prior, steps, budget) for task in tasks for scheme in schemes)
 
 
+AUTOREGRESSIVE = _cells(("shuffling-8", "summation-8"), SCHEMES, "autoregressive", 2500) + _cells(
+    ("shuffling-4", "summation-4"), SCHEMES, "autoregressive", 1500
+)
 PRESETS = {
-    "minutes": Preset(
-        _cells(("shuffling-4", "summation-4"), SCHEMES[3:], "coupling", 7000)
-        + _cells(("shuffling-8", "summation-8"), SCHEMES[3:], "coupling", 4500)
-        + _cells(SETS, SCHEMES[:3], "coupling", 500, "short")
-        + _cells(SEQUENCES, SCHEMES, "autoregressive", 500, "short")
-    ),
+    "minutes": Preset(AUTOREGRESSIVE + _cells(SEQUENCES, SCHEMES, "autoregressive", 500, "short")),
     "hour": Preset(
-        _cells(("shuffling-8", "summation-8"), SCHEMES, "autoregressive", 2500)
-        + _cells(("shuffling-4", "summation-4", *SEQUENCES), SCHEMES, "autoregressive", 1500)
+        AUTOREGRESSIVE
+        + _cells(SEQUENCES, SCHEMES, "autoregressive", 1500)
         + tuple(Cell("shuffling-4", scheme, "autoregressive", 1500, variant=form) for scheme, form in VARIANTS)
-        + _cells(("shuffling-4", "summation-4"), SCHEMES[3:], "coupling", 4000)
-        + _cells(("shuffling-8", "summation-8"), SCHEMES[3:], "coupling", 3000),
+        + _cells(("shuffling-8", "summation-8"), SCHEMES[3:], "coupling", 2500),
         seeds=3,
     ),
     "paper": Preset(

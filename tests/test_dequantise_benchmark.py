@@ -115,8 +115,8 @@ def test_presets_cover_what_is_asked_of_them(module, cells):
     minutes, hour, paper = (cells.PRESETS[name] for name in ("minutes", "hour", "paper"))
     pairs = [(cell.task, cell.scheme) for cell in minutes.cells]
     assert len(pairs) == len(everything) and set(pairs) == everything  # one row each
-    full = {(cell.task, cell.scheme) for cell in minutes.cells if cell.budget == "full"}
-    assert full == {(task, scheme) for task in cells.SETS for scheme in ("categorical", "truncated")}
+    assert {cell.task for cell in minutes.cells if cell.budget == "full"} == set(cells.SETS)
+    assert {cell.task for cell in minutes.cells if cell.budget == "short"} == set(cells.SEQUENCES)
     assert hour.seeds == 3 and {cell.budget for cell in hour.cells} == {"full"}
     of_one_prior = [cell for cell in hour.cells if cell.prior == "autoregressive"]
     assert {(cell.task, cell.scheme) for cell in of_one_prior} == everything
