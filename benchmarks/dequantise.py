@@ -9,7 +9,8 @@ model, `validity_rejected` among draws with z in the union of supports: that rej
 become, and knows nothing of the task: the points of red neighbours are good points too.
 
     minutes   one seed, the autoregressive prior: every scheme on four set tasks, and shortly (marked so) on sequences
-    hour      three seeds: the same in full, the variants of two schemes, and two schemes with couplings
+    hour      three seeds: the same with more steps, and the variants of two schemes
+    couplings categorical and truncated with couplings on the four set tasks
     paper     16 elements, 100,000 steps of the published recipe: for a GPU
     smoke     a few steps of tiny models, to see that everything runs
 

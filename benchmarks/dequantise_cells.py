@@ -87,17 +87,23 @@ def _cells(tasks, schemes, prior: str, steps: int, budget: str = "full") -> tupl
     return tuple(Cell(task, scheme, prior, steps, budget) for task in tasks for scheme in schemes)
 
 
-AUTOREGRESSIVE = _cells(("shuffling-8", "summation-8"), SCHEMES, "autoregressive", 2500) + _cells(
-    ("shuffling-4", "summation-4"), SCHEMES, "autoregressive", 1500
-)
+def _sets(steps: int) -> tuple[Cell, ...]:
+    """Every scheme on the four set tasks, the larger two with so many steps."""
+    eights = _cells(("shuffling-8", "summation-8"), SCHEMES, "autoregressive", steps)
+    return eights + _cells(("shuffling-4", "summation-4"), SCHEMES, "autoregressive", 1500)
+
+
 PRESETS = {
-    "minutes": Preset(AUTOREGRESSIVE + _cells(SEQUENCES, SCHEMES, "autoregressive", 500, "short")),
+    "minutes": Preset(_sets(2500) + _cells(SEQUENCES, SCHEMES, "autoregressive", 500, "short")),
     "hour": Preset(
-        AUTOREGRESSIVE
-        + _cells(SEQUENCES, SCHEMES, "autoregressive", 1500)
-        + tuple(Cell("shuffling-4", scheme, "autoregressive", 1500, variant=form) for scheme, form in VARIANTS)
-        + _cells(("shuffling-8", "summation-8"), SCHEMES[3:], "coupling", 2500),
+        _sets(3200)
+        + _cells(SEQUENCES, SCHEMES, "autoregressive", 1000)
+        + tuple(Cell("shuffling-4", scheme, "autoregressive", 1500, variant=form) for scheme, form in VARIANTS),
         seeds=3,
+    ),
+    "couplings": Preset(
+        _cells(("shuffling-4", "summation-4"), SCHEMES[3:], "coupling", 5000)
+        + _cells(("shuffling-8", "summation-8"), SCHEMES[3:], "coupling", 4500)
     ),
     "paper": Preset(
         _cells(("shuffling-16", "summation-16"), SCHEMES[3:], "coupling", 100_000),

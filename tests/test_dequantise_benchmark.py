@@ -118,8 +118,9 @@ def test_presets_cover_what_is_asked_of_them(module, cells):
     assert {cell.task for cell in minutes.cells if cell.budget == "full"} == set(cells.SETS)
     assert {cell.task for cell in minutes.cells if cell.budget == "short"} == set(cells.SEQUENCES)
     assert hour.seeds == 3 and {cell.budget for cell in hour.cells} == {"full"}
-    of_one_prior = [cell for cell in hour.cells if cell.prior == "autoregressive"]
-    assert {(cell.task, cell.scheme) for cell in of_one_prior} == everything
+    assert {(cell.task, cell.scheme) for cell in hour.cells} == everything
+    assert {cell.prior for cell in (*minutes.cells, *hour.cells)} == {"autoregressive"}
+    assert {cell.prior for cell in cells.PRESETS["couplings"].cells} == {"coupling"}
     assert {(cell.scheme, cell.variant) for cell in hour.cells if cell.variant} == set(cells.VARIANTS)
     assert {cell.steps for cell in paper.cells} == {100_000} and paper.batch == 1024 and paper.dim == 4
     for name, preset in cells.PRESETS.items():

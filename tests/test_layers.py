@@ -23,7 +23,7 @@ ORDER = {
     "folders": [],
     "training": [],
     "embeddings": ["bound", "decoder", "encoder", "warm", "exchange", "base", "word", "latent", "point", "gaussian",
-                   "mixture", "stochastic", "truncated", "codebook", "contextual", "peers"],
+                   "mixture", "stochastic", "truncated", "peers"],
     "dequantise": ["base", "noise", "ordinal", "argmax", "bayes", "categorical", "truncated", "sequence", "tasks",
                    "colouring", "density"],
     "language": ["base", "alphabet", "code", "transformations", "discrete", "stochastic", "tarflow", "evaluation"],

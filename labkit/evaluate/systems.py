@@ -2,7 +2,16 @@
 
 from collections.abc import Callable
 
-from labkit.embeddings.peers import ContextMeans, SenseInducer, Trivial
+from labkit.embeddings.peers import (
+    AdaGram,
+    BayesianSkipGram,
+    Codebook,
+    ContextMeans,
+    SenseInducer,
+    SparseFeatures,
+    Trivial,
+    Word2GM,
+)
 from labkit.embeddings.point import PointEmbedding
 
 Factory = Callable[[PointEmbedding, int], SenseInducer]
@@ -19,6 +28,11 @@ SYSTEMS: dict[str, Factory] = {
     "informed-silhouette": lambda skip_gram, seed: ContextMeans(
         skip_gram, weights="informed", number="silhouette", seed=seed
     ),
+    "bayesian-skipgram": lambda skip_gram, seed: BayesianSkipGram(seed=seed),
+    "w2gm": lambda skip_gram, seed: Word2GM(seed=seed),
+    "adagram": lambda skip_gram, seed: AdaGram(seed=seed),
+    "codebook": lambda skip_gram, seed: Codebook(skip_gram, seed=seed),
+    "sparse-features": lambda skip_gram, seed: SparseFeatures(skip_gram, seed=seed),
 }
 TRIVIAL = ("all-in-one", "one-per-occurrence", "random")
 BASELINE = "skipgram-given"  # `macro_baseline`: what is told the number of senses
