@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from labkit.embeddings.occurrence import OccurrenceEmbedding
 from labkit.embeddings.peers import (
     AdaGram,
     BayesianSkipGram,
@@ -28,6 +29,7 @@ SYSTEMS: dict[str, Factory] = {
     "informed-silhouette": lambda skip_gram, seed: ContextMeans(
         skip_gram, weights="informed", number="silhouette", seed=seed
     ),
+    "occurrences": lambda skip_gram, seed: OccurrenceEmbedding(skip_gram, seed=seed),
     "bayesian-skipgram": lambda skip_gram, seed: BayesianSkipGram(seed=seed),
     "w2gm": lambda skip_gram, seed: Word2GM(seed=seed),
     "adagram": lambda skip_gram, seed: AdaGram(seed=seed),

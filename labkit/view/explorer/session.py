@@ -202,8 +202,9 @@ class Session:
 
     def make_map(self, q: Question) -> None:
         """Make it, which takes seconds."""
+        maps = self._maps  # `forget` puts another in its place, where a map of the old model has no business
         points = draw(self.models[q.model][q.word], OF_A_MAP)
-        self._maps[q.model, q.word] = neighbour_map(points.double().cpu().numpy())
+        maps[q.model, q.word] = neighbour_map(points.double().cpu().numpy())
 
     def _map(self, block: Block, q: Question, detail: int) -> dict:
         if not self.has_map(q):
@@ -225,12 +226,12 @@ class Session:
 
 
 def _kept(store: OrderedDict, key, make):
-    if key not in store:
-        store[key] = make()
-        if len(store) > KEPT:
-            store.popitem(last=False)
-    store.move_to_end(key)
-    return store[key]
+    # Other threads drop entries at the same time: the value is held here, and not asked of the store again.
+    value = store.pop(key, None)
+    store[key] = value = make() if value is None else value
+    if len(store) > KEPT:
+        store.popitem(last=False)
+    return value
 
 
 def _name(model) -> str:

@@ -145,12 +145,14 @@ class Explorer(anywidget.AnyWidget):
         Raises:
             Exception: what went wrong in looking for it.
         """
-        if key not in self._sought:
-            self._sought[key] = self._background.submit(kind, look, asked)
-            self._sought[key].add_done_callback(lambda work: self.send({"answer": "found"}))
-        if not self._sought[key].done():
+        work = self._sought.get(key)
+        if work is None:
+            work = self._sought[key] = self._background.submit(kind, look, asked)
+            work.add_done_callback(lambda work: self.send({"answer": "found"}))
+        if not work.done():
             return False
-        self._sought.pop(key).result()
+        self._sought.pop(key, None)  # a training that has ended may have dropped it meanwhile
+        work.result()
         return True
 
     # --- words ------------------------------------------------------------------------------------------------

@@ -1,0 +1,292 @@
+"""A word as the density of its occurrences: a flow in as many directions as halves of sentences agree on."""
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
+
+from labkit.density import Modes, draw, find_modes, posterior
+from labkit.embeddings.fitting import fit_flow
+from labkit.embeddings.halves import Halves, agreed_groups, discriminants
+from labkit.embeddings.peers.inducer import SenseInducer
+from labkit.embeddings.peers.means import at_scale
+from labkit.embeddings.peers.weights import Around
+from labkit.embeddings.point import PointEmbedding
+from labkit.embeddings.tellers import refine
+from labkit.text import Corpus
+from labkit.text.occurrences import Occurrences
+
+FEWEST = 20  # occurrences from which a density is fitted
+MOST_IN_TEXT = 2000  # occurrences of a word in the text, when its density is asked for by name
+LEAST_MASS, LEAST_DROP = 0.04, 0.12  # of a mode: mass, and nats to a higher one (fits to one cloud show up to 0.10)
+MOST_DIRECTIONS = 3  # k is at most so many
+
+
+class OccurrenceDensity(Distribution):
+    """p(z∣w), a flow over the k directions in which the occurrences of one word differ by sense.
+
+    An occurrence with the words c around it is the mean x(c) of their vectors, weighted by how rare they are, how much
+    they say about w, and how near they are, and scaled to length 1. It has its place
+
+        z(c) = Q_wᵀ (x(c) − μ_w)        (k,)
+
+    and the flow is fitted by maximum likelihood to the places of w's occurrences with a little noise (`fit_flow`), so
+    that it tends to their kernel density, somewhat wider than the places themselves. The decomposition of x is that of
+    `TruncatedEmbedding`: k of D coordinates are stochastic; the rest are held at the word's mean. Q_w (D, k) spans the
+    differences between the groups on which halves of the same sentences agree best (`halves`).
+
+    `given` moves the density by Bayes' rule: a context is an observation of z with a Gaussian error, whose covariance
+    Σ_w is measured between halves of sentences, so that a short context says less than a long one.
+
+    Attributes:
+        word: w.
+        flow: p(z∣w), event_shape (k,).
+        centre: μ_w, (D,).
+        basis: Q_w, (D, k).
+        noise: Σ_w of a context of the usual length, (k, k).
+        places: z of the occurrences, (n, k).
+        agreement: of halves of sentences, at each number of groups.
+    """
+
+    arg_constraints = {}
+    support = torch.distributions.constraints.real_vector
+
+    def __init__(self, embedding: "OccurrenceEmbedding", word: str, around: Around):
+        if around.n < FEWEST:
+            raise ValueError(f"{word!r} has {around.n} occurrences; expected at least {FEWEST} to fit a density to")
+        self.embedding, self.word, self.around = embedding, word, around
+        weights = embedding.weights(around)
+        points = around.means(embedding.vectors_, weights)
+        halves, components = self._halves(points, weights)
+        groups, self.agreement = agreed_groups(halves, embedding.most, embedding.seed)
+        shares = refine(np.eye(groups.max() + 1)[groups], points, around, embedding.frequencies_)
+        k = min(max(shares.shape[1] - 1, 1), MOST_DIRECTIONS, halves.whole.shape[1])
+        inner = discriminants(halves.whole, shares, k)
+        self._x, self.centre, self.basis = points, points.mean(0), components.T @ inner
+        self.noise = halves.noise(inner)
+        self._usual_spread = np.median(spread(around, weights))
+        self.places = torch.as_tensor((points - self.centre) @ self.basis, dtype=torch.float32)
+        self.flow = fit_flow(
+            self.places, embedding.layers, embedding.bins, embedding.hidden, embedding.steps, embedding.seed
+        )
+        super().__init__(torch.Size(), torch.Size([k]), validate_args=False)
+
+    def _halves(self, points: np.ndarray, weights: np.ndarray) -> tuple[Halves, np.ndarray]:
+        """The occurrences in their leading principal components, (n, R), and these, (R, D)."""
+        embedding, around = self.embedding, self.around
+        centre = points.mean(0)
+        number = min(embedding.components, around.n - 1, points.shape[1])
+        components = np.linalg.svd(points - centre, full_matrices=False)[2][:number]  # any, if all points are alike
+        rng = np.random.default_rng(embedding.seed)
+        pairs, known = [], []
+        for _ in range(embedding.halvings):
+            first = rng.random(len(weights)) < 0.5
+            parts = [around.means(embedding.vectors_, weights * side) for side in (first, ~first)]
+            known.append(np.logical_and(*(part.any(1) for part in parts)))
+            pairs.append(tuple((part - centre) @ components.T for part in parts))
+        return Halves((points - centre) @ components.T, pairs, known), components
+
+    def __repr__(self) -> str:
+        return f"OccurrenceDensity({self.word!r}; {self.around.n} occurrences, {self.event_shape[0]} dimensions)"
+
+    @property
+    def has_rsample(self) -> bool:
+        return True
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log p(z∣w), nats: (..., k) -> (...)."""
+        return self.flow.log_prob(value)
+
+    def rsample(self, sample_shape=()) -> Tensor:
+        """Draws, (*sample_shape, k)."""
+        return self.flow.rsample(sample_shape)
+
+    def sample(self, sample_shape=(), generator: torch.Generator | None = None) -> Tensor:
+        """Draws, (*sample_shape, k); reproducible with a generator."""
+        shape = torch.Size(sample_shape)
+        return draw(self.flow, shape.numel(), generator).reshape(*shape, -1)
+
+    @cached_property
+    def basins(self) -> Modes:
+        """The modes with at least 4 % of the mass and a drop of 0.12 nats, and the way from any place to its mode."""
+        return find_modes(self.flow, min_mass=LEAST_MASS, significance=LEAST_DROP)
+
+    def modes(self) -> Modes:
+        """The same: the senses that the density shows, heaviest first."""
+        return self.basins
+
+    @cached_property
+    def basin_of_occurrences(self) -> np.ndarray:
+        """The mode in whose basin each occurrence lies, (n,) int."""
+        return self.basins.assign(self.places).cpu().numpy()
+
+    @cached_property
+    def mode_mass(self) -> np.ndarray:
+        """p(mode∣c) of each occurrence, (n, modes): from its basin, then by the words that tell the modes apart."""
+        shares = np.eye(len(self.basins))[self.basin_of_occurrences]
+        if len(self.basins) == 1:
+            return shares
+        return refine(shares, self._x, self.around, self.embedding.frequencies_)
+
+    def place(self, context) -> tuple[Tensor, float]:
+        """z(c) of a sentence or a list of words, (k,), and Σ ω²/(Σ ω)² of its weights beside the usual.
+
+        Raises:
+            ValueError: if no word of the context is known.
+        """
+        skip_gram = self.embedding.embedding_
+        ids = skip_gram.encode_context(context, self.word)
+        here = Around(1, np.zeros(len(ids), int), np.asarray(ids, int), np.ones(len(ids)))
+        weights = self.embedding.weights(here, self.around)
+        x = here.means(self.embedding.vectors_, weights)[0]
+        z = torch.as_tensor((x - self.centre) @ self.basis, dtype=torch.float32)
+        return z, float(spread(here, weights)[0] / self._usual_spread)
+
+    def given(self, context, seed: int = 0) -> Distribution:
+        """p(z∣w,c) ∝ p(z∣w) N(z(c); z, r(c) Σ_w), r(c) the `spread` of the context's weights beside the usual.
+
+        This takes the place of c, given z, to be Gaussian around z, with an error that is the same for all senses and
+        shrinks with the words of c as if they were independent; and p(z∣w) to be the density of z without that error.
+        It is not quite: it was fitted to places that have the error in them, so that the answer is somewhat wider
+        and nearer to z(c) than with the density behind them. On a grid for k ≤ 2; above,
+        by importance sampling from the Gaussian.
+
+        Raises:
+            ValueError: if no word of the context is known.
+        """
+        z, ratio = self.place(context)
+        covariance = torch.as_tensor(ratio * self.noise, dtype=torch.float32) + 1e-6 * torch.eye(len(z))
+        error = torch.distributions.MultivariateNormal(z, covariance)
+        proposal = Independent(Normal(z, 1.5 * covariance.diagonal().sqrt()), 1) if len(z) > 2 else None
+        return posterior(self.flow, error.log_prob, proposal, generator=torch.Generator().manual_seed(seed))
+
+
+def spread(around: Around, weights: np.ndarray) -> np.ndarray:
+    """Σ ω²/(Σ ω)² of each occurrence, (n,): 1 over the number of words that count; 1 where nothing is known."""
+    total = np.bincount(around.row, weights, around.n)
+    squares = np.bincount(around.row, weights**2, around.n)
+    return np.where(total > 0, squares / np.maximum(total, 1e-12) ** 2, 1.0)
+
+
+class OccurrenceEmbedding(SenseInducer):
+    """Words as densities of their occurrences: vectors by skip-gram, then a flow for each word asked for.
+
+        log p(z∣w) = log N(u; 0, I) + log∣det ∂u/∂z∣,   z = Q_wᵀ (x(c) − μ_w)        (nats)
+
+    The senses of a word are the modes of its density; how many there are is found. Nothing looks at a label:
+
+    1. An occurrence is the weighted mean x(c) of the unit vectors around it (`Around`). Where the text marks one word
+       in a sentence, the words around have no vector as centres, and the output vectors stand for it.
+    2. Each sentence is cut into two random halves of its words. Of the k-means groupings into 2 … `most` groups that
+       one is taken on which the halves of a sentence agree best, corrected for chance; a group is divided again where
+       its own sentences' halves agree well.
+    3. Q_w are the directions in which these groups differ most for their width: one fewer than groups, and at most 3.
+    4. The flow is fitted to the occurrences in these directions by maximum likelihood of the exact density at noisy
+       copies of them (`fit_flow`), and so tends to a kernel density. Groups between which it has no valley are one
+       mode: a word with one sense.
+    5. `assign` starts from the basins of the modes and weighs each word by how much it says about them (`tellers`).
+
+    Arguments:
+        embedding: a fitted `PointEmbedding`, used as it is; None for one with the settings of `at_scale`.
+        most: groups to try.
+        components: principal components in which groups are sought.
+        halvings: times a sentence is halved.
+        layers, bins, hidden: of the spline flow.
+        steps: of its training.
+        refined: whether `assign` goes on from the basins to the words; False gives the basins themselves.
+        window: words on each side that are looked at; None for the whole sentence.
+        seed: same seed and machine, same result.
+
+    References:
+        Blum & Mitchell, Combining labeled and unlabeled data with co-training (1998), for views that agree; Lange,
+        Roth, Braun & Buhmann, Stability-based validation of clustering solutions (2004); Durkan et al. (2019) for
+        the flow.
+
+    Example:
+        >>> OccurrenceEmbedding(most=4).get_params()["most"]
+        4
+    """
+
+    def __init__(
+        self, embedding=None, *, most=6, components=8, halvings=5, layers=2, bins=8, hidden=(32, 32), steps=200,
+        refined=True, window=None, seed=0,
+    ):  # fmt: skip
+        self._remember(locals())
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        return "density of occurrences" + ("" if self.refined else ", basins")
+
+    def fit(self, corpus: Corpus, *, progress: bool = True) -> "OccurrenceEmbedding":
+        """Train the skip-gram, unless it is fitted."""
+        for name, least in (("most", 2), ("components", 1), ("halvings", 1), ("layers", 0), ("steps", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}")
+        embedding = at_scale(corpus, self.seed) if self.embedding is None else self.embedding
+        self.embedding_: PointEmbedding = (
+            embedding if "words_" in vars(embedding) else embedding.fit(corpus, progress=progress)
+        )
+        marked = len(self.embedding_.words_) < len(self.embedding_.vocabulary_)  # some words were never a centre
+        outputs = self.embedding_.output.vectors.weight.detach().cpu().numpy()
+        vectors = outputs if marked else self.embedding_.vectors()
+        self.vectors_ = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        self.frequencies_ = self.embedding_.vocabulary_.frequencies
+        self.corpus_ = corpus
+        self._kept: dict[str, OccurrenceDensity] = {}
+        return self
+
+    def weights(self, around: Around, said: Around | None = None) -> np.ndarray:
+        """a/(a+f) · (1 + pmi) / (1 + distance/10) of each entry; pmi as in the occurrences `said`, if given."""
+        vocabulary = self.embedding_.vocabulary_
+        information = (around if said is None else said).information(vocabulary)
+        if said is not None:
+            table = np.zeros(len(vocabulary))
+            table[said.ids] = information
+            information = table[around.ids]
+        return around.smooth_inverse_frequency(vocabulary) * (1 + information) * around.nearness()
+
+    def density(self, word: str, occurrences: Occurrences) -> OccurrenceDensity:
+        """p(z∣w), fitted to these occurrences, whose labels, if any, are not looked at.
+
+        Raises:
+            NotFittedError: before `fit`.
+            KeyError: a word that never occurs in the text.
+            ValueError: fewer than 20 occurrences.
+        """
+        self._fitted("embedding_")
+        self.embedding_.row(word)  # raises
+        around = Around.of(occurrences, self.embedding_.vocabulary_, self.embedding_.tokenizer_, self.window)
+        return OccurrenceDensity(self, word, around)
+
+    def __getitem__(self, word: str) -> OccurrenceDensity:
+        """p(z∣w), fitted to the occurrences of the word in the text, or to 2,000 of them.
+
+        Raises:
+            NotFittedError, KeyError, ValueError: as `density`.
+        """
+        self._fitted("embedding_")
+        if word not in self._kept:
+            self.embedding_.row(word)  # raises
+            around = Around.in_corpus(self.corpus_, word, MOST_IN_TEXT, self.window, self.seed)
+            self._kept[word] = OccurrenceDensity(self, word, around)
+        return self._kept[word]
+
+    def assign(self, word: str, occurrences: Occurrences, n_senses: int | None = None) -> np.ndarray:
+        """The mode of each occurrence; of fewer than 20 occurrences all are one."""
+        self._fitted("embedding_")
+        self.embedding_.row(word)  # raises
+        if len(occurrences) < FEWEST:
+            return np.zeros(len(occurrences), dtype=int)
+        density = self.density(word, occurrences)
+        return density.mode_mass.argmax(1) if self.refined else density.basin_of_occurrences
+
+    def transform(self, word: str, occurrences: Occurrences) -> np.ndarray:
+        """x(c) of each occurrence, (n, D), of length 1; 0 where no word around is known."""
+        self._fitted("embedding_")
+        self.embedding_.row(word)  # raises
+        around = Around.of(occurrences, self.embedding_.vocabulary_, self.embedding_.tokenizer_, self.window)
+        return around.means(self.vectors_, self.weights(around))
