@@ -1,6 +1,5 @@
 """TRUFL's and argmax flows' supports: no draw outside, exact reading back, bounds that cannot cross, soft edges."""
 
-
 import pytest
 import torch
 from torch.autograd.functional import jacobian
