@@ -37,6 +37,8 @@ class Embedding(Parameters, nn.Module):
         losses_, seconds_: nats per context word at each step, and how long training took, warm start included.
     """
 
+    thin_out = THIN_OUT  # of words in a large corpus; a model may make a setting of it
+
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):  # a class without settings of its own is no model
@@ -96,7 +98,7 @@ class Embedding(Parameters, nn.Module):
         if corpus.targets is not None:
             return Windows(corpus, whole_sentence=True, subsample=None, targets="marked",
                            batch_size=self.batch_size, seed=self.seed)  # fmt: skip
-        thin_out = getattr(self, "thin_out", THIN_OUT) if corpus.n_tokens >= WORDS_TO_SPARE else None
+        thin_out = self.thin_out if corpus.n_tokens >= WORDS_TO_SPARE else None
         return Windows(
             corpus, size=self.window, subsample=thin_out, batch_size=self.batch_size, seed=self.seed
         )
