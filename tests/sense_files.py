@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from labkit.embeddings.peers.weights import Around
+
 SIDES = {
     "water": "river water mud fish boat reed stream shore sand wet grass flood".split(),
     "money": "loan money clerk credit cash vault interest branch account deposit rate teller".split(),
@@ -42,3 +44,12 @@ def coarse_set(folder: Path, words=("bank", "bill"), n_test: int = 40, n_train: 
         names = {"0": f"{word}_water", "1": f"{word}_money"}
         (folder / word / "classes_map.txt").write_text(json.dumps(names))
     return folder
+
+
+def bags(gold: np.ndarray, words: int = 10, seed: int = 0) -> Around:
+    """`words` words around each occurrence: ids 0–19 of sense 0, 20–39 of sense 1, and 40–59 of either."""
+    rng = np.random.default_rng(seed)
+    row = np.repeat(np.arange(len(gold)), words)
+    own = rng.integers(20, size=len(row)) + 20 * gold[row]
+    ids = np.where(rng.random(len(row)) < 0.5, own, rng.integers(40, 60, size=len(row)))
+    return Around(len(gold), row, ids, np.tile(1.0 + np.arange(words) // 2, len(gold)))

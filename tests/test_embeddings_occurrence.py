@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from sense_files import bags
 from sklearn.metrics import adjusted_rand_score
 
 from labkit.density import find_modes
 from labkit.embeddings.base import NotFittedError
 from labkit.embeddings.fitting import fit_flow
-from labkit.embeddings.halves import Halves, agreed_groups, discriminants, nearest
 from labkit.embeddings.occurrence import OccurrenceEmbedding, spread
 from labkit.embeddings.peers.weights import Around
 from labkit.embeddings.point import PointEmbedding
@@ -16,94 +16,7 @@ from labkit.embeddings.tellers import refine
 from labkit.text import SenseGrammar, Tokenizer, grammar_sentences, senses_corpus
 from labkit.text.occurrences import Occurrences
 
-
-def halved(centres, n: int = 300, noise: float = 0.5, seed: int = 0) -> tuple[Halves, np.ndarray]:
-    """n points around each centre, whose halves differ from it by independent noise, and which centre it was."""
-    rng = np.random.default_rng(seed)
-    centres = np.asarray(centres, dtype=float)
-    gold = np.repeat(np.arange(len(centres)), n)
-    pairs = []
-    for _ in range(2):
-        pairs.append(tuple(centres[gold] + noise * rng.normal(size=(len(gold), centres.shape[1])) for _ in range(2)))
-    return Halves((pairs[0][0] + pairs[0][1]) / 2, pairs, [np.ones(len(gold), bool)] * 2), gold
-
-
-# --- halves -----------------------------------------------------------------------------------------------------------
-
-BLOBS = {
-    "two": [[-2, 0, 0], [2, 0, 0]],
-    "three": [[-3, 0, 0], [3, 0, 0], [0, 4, 0]],
-    "four": [[-3, 0, 0], [3, 0, 0], [0, 4, 0], [0, 0, 4]],
-}
-
-
-@pytest.mark.parametrize("name", BLOBS)
-def test_halves_agree_on_as_many_groups_as_there_are(name, seed):
-    halves, gold = halved(BLOBS[name], seed=seed)
-    groups, scores = agreed_groups(halves, seed=seed)
-    assert len(set(groups)) == len(BLOBS[name]) and max(scores.values()) > 0.9
-    assert adjusted_rand_score(gold, groups) > 0.95
-
-
-def test_halves_that_share_nothing_do_not_agree(seed):
-    rng = np.random.default_rng(seed)
-    views = [rng.normal(size=(2000, 2)) for _ in range(3)]
-    halves = Halves(views[0], [(views[1], views[2])], [np.ones(2000, bool)])
-    assert abs(halves.agreement(np.array([[-1.0, 0], [1.0, 0]]))) < 0.02  # a standard deviation is about 1/2000
-
-
-def test_halves_without_words_are_left_out():
-    points = np.array([[-1.0], [1.0], [-1.0], [1.0]])
-    other = np.array([[-1.0], [1.0], [1.0], [-1.0]])
-    centres = np.array([[-1.0], [1.0]])
-    assert Halves(points, [(points, other)], [np.array([True, True, False, False])]).agreement(centres) == 1.0
-    assert Halves(points, [(points, other)], [np.zeros(4, bool)]).agreement(centres) == 0.0
-
-
-def test_halves_that_all_fall_to_one_centre_tell_nothing():
-    points = np.ones((4, 1))
-    assert Halves(points, [(points, points)], [np.ones(4, bool)]).agreement(np.array([[1.0], [-1.0]])) == 0.0
-
-
-def test_points_that_are_all_alike_are_one_group():
-    points = np.ones((50, 3))
-    groups, scores = agreed_groups(Halves(points, [(points, points)], [np.ones(50, bool)]))
-    assert groups.tolist() == [0] * 50 and scores == {}
-    assert np.isfinite(discriminants(points, np.ones((50, 1)), 1)).all()
-
-
-def test_the_noise_of_a_whole_is_measured_between_its_halves(seed):
-    halves, gold = halved([[0, 0, 0], [5, 0, 0]], n=4000, noise=0.6, seed=seed)
-    basis = np.eye(3)[:, :2]
-    error = (halves.whole - np.array([[0, 0, 0], [5, 0, 0]])[gold]) @ basis
-    assert np.allclose(halves.noise(basis), np.cov(error.T), atol=0.01)  # 0.18 on the diagonal, ± .002
-
-
-def test_discriminants_find_the_plane_of_the_groups(seed):
-    rng = np.random.default_rng(seed)
-    gold = np.repeat(np.arange(3), 200)
-    points = rng.normal(size=(600, 6)) * [1, 1, 1, 9, 9, 9]  # the widest directions say nothing
-    points[:, :2] += np.array([[-4, 0], [4, 0], [0, 6]])[gold]
-    plane = discriminants(points, np.eye(3)[gold], 2)
-    assert plane.shape == (6, 2)
-    shares = np.square(plane / np.linalg.norm(plane, axis=0))[:2].sum(0)
-    assert (shares > 0.9).all()
-
-
-def test_the_nearest_centre():
-    assert nearest(np.array([[0.0, 1.0], [4.0, 4.0]]), np.array([[0.0, 0.0], [5.0, 5.0]])).tolist() == [0, 1]
-
-
 # --- words that tell senses apart -------------------------------------------------------------------------------------
-
-
-def bags(gold: np.ndarray, words: int = 10, seed: int = 0) -> Around:
-    """`words` words around each occurrence: ids 0–19 of sense 0, 20–39 of sense 1, and 40–59 of either."""
-    rng = np.random.default_rng(seed)
-    row = np.repeat(np.arange(len(gold)), words)
-    own = rng.integers(20, size=len(row)) + 20 * gold[row]
-    ids = np.where(rng.random(len(row)) < 0.5, own, rng.integers(40, 60, size=len(row)))
-    return Around(len(gold), row, ids, np.tile(1.0 + np.arange(words) // 2, len(gold)))
 
 
 def test_words_correct_groups_that_are_partly_wrong(seed):

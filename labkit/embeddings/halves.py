@@ -1,13 +1,19 @@
 """Two halves of one sentence: how many groups of occurrences they agree on, and in which directions these differ."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh
 from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-AGREED, FEWEST_TO_DIVIDE = 0.5, 40  # of a group: the agreement, and occurrences, with which it is divided again
+from labkit.embeddings.peers.means import COMPONENTS, SILHOUETTE_ROWS
+from labkit.embeddings.peers.weights import Around
+
+AGREEMENT = 0.4  # what the agreement of halves counts beside the silhouette
+APART, AGREED, FEWEST_TO_DIVIDE = 0.26, 0.4, 40  # to divide a group: silhouette, agreement and occurrences, at least
+MOST_WITHIN = 2  # groups into which a group is divided, at most
 SHRINKAGE = 0.02  # of the covariance within groups, towards a multiple of the identity
 
 
@@ -49,10 +55,33 @@ class Halves:
                 scores.append(adjusted_rand_score(first, second) if divided else 0.0)
         return float(np.mean(scores)) if scores else 0.0
 
-    def select(self, rows: np.ndarray) -> "Halves":
-        """These occurrences only, (n,) of bool."""
-        pairs = [(one[rows], other[rows]) for one, other in self.pairs]
-        return Halves(self.whole[rows], pairs, [known[rows] for known in self.known])
+    def shared(self) -> np.ndarray:
+        """The directions in which halves agree, each scaled by the root of its reliability: (d, d), z = basisᵀ x.
+
+        With C the covariance between the two halves of a sentence and N that of the error of one, the directions are
+        u = N^−¼ v, v the eigenvectors of N^−¼ C N^−¼. A half has the signal s = uᵀ C u and the noise e = uᵀ N u
+        there, the whole the noise e/2 and the reliability ρ = s/(s + e/2); the columns are u √ρ, so that what halves do
+        not share fades. N^−½ would make these the canonical directions, which look at agreement alone, and fall for
+        a handful of sentences that repeat one another; N⁰ looks at variance as well, and this lies between.
+
+        References:
+            Hotelling, Relations between two sets of variates (1936); Spearman (1910) and Brown (1910) for ρ.
+        """
+        first, second = (np.concatenate([pair[side][rows] for pair, rows in zip(self.pairs, self.known, strict=True)])
+                         for side in (0, 1))  # fmt: skip
+        if len(first) < 2:
+            return np.eye(self.whole.shape[1])
+        common = (first - first.mean(0)).T @ (second - second.mean(0)) / len(first)
+        noise = (first - second).T @ (first - second) / (2 * len(first))
+        size, axes = np.linalg.eigh(noise)
+        root = axes * np.maximum(size, 1e-3 * size.mean() + 1e-9) ** -0.25 @ axes.T
+        basis = root @ np.linalg.eigh(root @ (common + common.T) @ root)[1][:, ::-1]
+        signal = np.maximum((basis * (common @ basis)).sum(0), 0)
+        return basis * np.sqrt(signal / (signal + (basis * (noise @ basis)).sum(0) / 2 + 1e-12))
+
+    def seen_in(self, basis: np.ndarray) -> "Halves":
+        """The same in other coordinates, basisᵀ x."""
+        return Halves(self.whole @ basis, [(one @ basis, other @ basis) for one, other in self.pairs], self.known)
 
     def noise(self, basis: np.ndarray) -> np.ndarray:
         """The covariance of the error of z = basisᵀ x that comes from the words that happened to be said: (k, k).
@@ -69,36 +98,91 @@ def nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return (np.square(centres).sum(1) - 2 * points @ centres.T).argmin(1)
 
 
-def agreed_groups(halves: Halves, most: int = 6, seed: int = 0) -> tuple[np.ndarray, dict[int, float]]:
-    """k-means groups of the occurrences, as many as halves of sentences agree on best; then groups within groups.
+def halve(
+    around: Around, vectors: np.ndarray, weights: np.ndarray, components: int, halvings: int, seed: int = 0
+) -> tuple[Halves, np.ndarray]:
+    """The occurrences in their leading principal components, (n, R), and these, (R, D).
 
-    For K = 2 … `most` the whole occurrences are grouped; the K with the highest `agreement` is taken. Where some
-    senses lie near each other, beside a distant one, the halves agree best on fewer groups than there are senses. So
-    each group of 40 or more is asked once more in the same way, and divided where its own halves agree by .5 or more.
+    Arguments:
+        around: the words around the occurrences.
+        vectors, weights: of `Around.means`; a half has its mean over about half of the words.
+        components: R, if there are as many.
+        halvings: times each sentence is cut in two at random.
+    """
+    points = around.means(vectors, weights)
+    centre = points.mean(0)
+    number = min(components, around.n - 1, points.shape[1])
+    principal = np.linalg.svd(points - centre, full_matrices=False)[2][:number]  # any, if all points are alike
+    rng = np.random.default_rng(seed)
+    pairs, known = [], []
+    for _ in range(halvings):
+        first = rng.random(len(weights)) < 0.5
+        parts = [around.means(vectors, weights * side) for side in (first, ~first)]
+        known.append(np.logical_and(*(part.any(1) for part in parts)))
+        pairs.append(tuple((part - centre) @ principal.T for part in parts))
+    return Halves((points - centre) @ principal.T, pairs, known), principal
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """Groups of occurrences: `labels` (n,), the `agreement` of halves on them, their `silhouette`."""
+
+    labels: np.ndarray
+    agreement: float
+    silhouette: float
+
+    @property
+    def score(self) -> float:
+        """What is compared between numbers of groups."""
+        return self.silhouette + AGREEMENT * self.agreement
+
+
+def agreed_groups(
+    view: Callable[[np.ndarray], Halves], n: int, most: int = 6, seed: int = 0
+) -> tuple[np.ndarray, dict[int, float]]:
+    """k-means groups of the occurrences, as many as stand apart and halves agree on; then groups within groups.
+
+    For K = 2 … `most` the whole occurrences are grouped in the coordinates of `Halves.shared`; taken is the K with the
+    highest silhouette + 0.4 · agreement. Where senses lie near each other beside a distant one, that is fewer groups
+    than there are senses. So each group of 40 or more is looked at by itself, in principal components of its own, and
+    divided where its silhouette is at least 0.26 and its agreement at least 0.4.
+
+    Arguments:
+        view: the `Halves` of the occurrences that a mask (n,) of bool names.
+        n: the number of occurrences.
 
     Returns:
         The group of each occurrence, (n,), and the agreement at each K.
     """
-    groups, scores = _best_groups(halves, most, seed)
-    for group in range(groups.max() + 1) if scores else ():
+    tried = _groupings(view(np.ones(n, bool)), most, seed)
+    if not tried:
+        return np.zeros(n, dtype=int), {}
+    groups = max(tried.values(), key=lambda grouping: grouping.score).labels
+    found = groups.copy()
+    for group in range(groups.max() + 1):
         rows = groups == group
         if rows.sum() < FEWEST_TO_DIVIDE:
             continue
-        within, agreements = _best_groups(halves.select(rows), most, seed)
-        if agreements and max(agreements.values()) >= AGREED:
-            groups[np.flatnonzero(rows)[within > 0]] = groups.max() + within[within > 0]
-    return groups, scores
+        inner = max(_groupings(view(rows), MOST_WITHIN, seed).values(), key=lambda g: g.score, default=None)
+        if inner is not None and inner.silhouette >= APART and inner.agreement >= AGREED:
+            further = inner.labels > 0
+            found[np.flatnonzero(rows)[further]] = found.max() + inner.labels[further]
+    return found, {number: grouping.agreement for number, grouping in tried.items()}
 
 
-def _best_groups(halves: Halves, most: int, seed: int) -> tuple[np.ndarray, dict[int, float]]:
-    found, scores = {}, {}
-    different = len(np.unique(halves.whole.round(6), axis=0))  # equal sentences differ in the last digits only
+def _groupings(halves: Halves, most: int, seed: int) -> dict[int, Grouping]:
+    found = {}
+    seen = halves.seen_in(halves.shared())
+    different = len(np.unique(seen.whole.round(6), axis=0))  # equal sentences differ in the last digits only
+    looked_at = np.random.default_rng(seed).permutation(len(halves.whole))[:SILHOUETTE_ROWS]
+    leading = halves.whole[looked_at, :COMPONENTS]
     for number in range(2, min(most, different) + 1):
-        means = KMeans(number, n_init=4, random_state=seed).fit(halves.whole)
-        found[number], scores[number] = means.labels_.astype(int), halves.agreement(means.cluster_centers_)
-    if not found:
-        return np.zeros(len(halves.whole), dtype=int), {}
-    return found[max(scores, key=scores.get)], scores
+        means = KMeans(number, n_init=10, random_state=seed).fit(seen.whole)
+        labels = means.labels_.astype(int)
+        if 1 < len(np.unique(labels[looked_at])) < len(looked_at):
+            silhouette = float(silhouette_score(leading, labels[looked_at]))
+            found[number] = Grouping(labels, seen.agreement(means.cluster_centers_), silhouette)
+    return found
 
 
 def discriminants(points: np.ndarray, shares: np.ndarray, k: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from labkit.density import Modes, draw, find_modes, posterior
 from labkit.embeddings.fitting import fit_flow
-from labkit.embeddings.halves import Halves, agreed_groups, discriminants
+from labkit.embeddings.halves import Halves, agreed_groups, discriminants, halve
 from labkit.embeddings.peers.inducer import SenseInducer
 from labkit.embeddings.peers.means import at_scale
 from labkit.embeddings.peers.weights import Around
@@ -21,7 +21,7 @@ from labkit.text.occurrences import Occurrences
 FEWEST = 20  # occurrences from which a density is fitted
 MOST_IN_TEXT = 2000  # occurrences of a word in the text, when its density is asked for by name
 LEAST_MASS, LEAST_DROP = 0.04, 0.12  # of a mode: mass, and nats to a higher one (fits to one cloud show up to 0.10)
-MOST_DIRECTIONS = 3  # k is at most so many
+MOST_DIRECTIONS = 5  # k is at most so many
 
 
 class OccurrenceDensity(Distribution):
@@ -35,7 +35,7 @@ class OccurrenceDensity(Distribution):
     and the flow is fitted by maximum likelihood to the places of w's occurrences with a little noise (`fit_flow`), so
     that it tends to their kernel density, somewhat wider than the places themselves. The decomposition of x is that of
     `TruncatedEmbedding`: k of D coordinates are stochastic; the rest are held at the word's mean. Q_w (D, k) spans the
-    differences between the groups on which halves of the same sentences agree best (`halves`).
+    differences between groups that stand apart and on which halves of the same sentences agree (`halves`).
 
     `given` moves the density by Bayes' rule: a context is an observation of z with a Gaussian error, whose covariance
     Σ_w is measured between halves of sentences, so that a short context says less than a long one.
@@ -47,6 +47,7 @@ class OccurrenceDensity(Distribution):
         basis: Q_w, (D, k).
         noise: Σ_w of a context of the usual length, (k, k).
         places: z of the occurrences, (n, k).
+        groups: of the occurrences, before the density was fitted, (n,): what the modes are compared with.
         agreement: of halves of sentences, at each number of groups.
     """
 
@@ -59,9 +60,15 @@ class OccurrenceDensity(Distribution):
         self.embedding, self.word, self.around = embedding, word, around
         weights = embedding.weights(around)
         points = around.means(embedding.vectors_, weights)
-        halves, components = self._halves(points, weights)
-        groups, self.agreement = agreed_groups(halves, embedding.most, embedding.seed)
-        shares = refine(np.eye(groups.max() + 1)[groups], points, around, embedding.frequencies_)
+        settings = (embedding.components, embedding.halvings, embedding.seed)
+        halves, components = halve(around, embedding.vectors_, weights, *settings)
+
+        def view(rows: np.ndarray) -> Halves:
+            inside = rows[around.row]
+            return halve(around.select(rows), embedding.vectors_, weights[inside], *settings)[0]
+
+        self.groups, self.agreement = agreed_groups(view, around.n, embedding.most, embedding.seed)
+        shares = refine(np.eye(self.groups.max() + 1)[self.groups], points, around, embedding.frequencies_)
         k = min(max(shares.shape[1] - 1, 1), MOST_DIRECTIONS, halves.whole.shape[1])
         inner = discriminants(halves.whole, shares, k)
         self._x, self.centre, self.basis = points, points.mean(0), components.T @ inner
@@ -72,21 +79,6 @@ class OccurrenceDensity(Distribution):
             self.places, embedding.layers, embedding.bins, embedding.hidden, embedding.steps, embedding.seed
         )
         super().__init__(torch.Size(), torch.Size([k]), validate_args=False)
-
-    def _halves(self, points: np.ndarray, weights: np.ndarray) -> tuple[Halves, np.ndarray]:
-        """The occurrences in their leading principal components, (n, R), and these, (R, D)."""
-        embedding, around = self.embedding, self.around
-        centre = points.mean(0)
-        number = min(embedding.components, around.n - 1, points.shape[1])
-        components = np.linalg.svd(points - centre, full_matrices=False)[2][:number]  # any, if all points are alike
-        rng = np.random.default_rng(embedding.seed)
-        pairs, known = [], []
-        for _ in range(embedding.halvings):
-            first = rng.random(len(weights)) < 0.5
-            parts = [around.means(embedding.vectors_, weights * side) for side in (first, ~first)]
-            known.append(np.logical_and(*(part.any(1) for part in parts)))
-            pairs.append(tuple((part - centre) @ components.T for part in parts))
-        return Halves((points - centre) @ components.T, pairs, known), components
 
     def __repr__(self) -> str:
         return f"OccurrenceDensity({self.word!r}; {self.around.n} occurrences, {self.event_shape[0]} dimensions)"
@@ -179,10 +171,10 @@ class OccurrenceEmbedding(SenseInducer):
 
     1. An occurrence is the weighted mean x(c) of the unit vectors around it (`Around`). Where the text marks one word
        in a sentence, the words around have no vector as centres, and the output vectors stand for it.
-    2. Each sentence is cut into two random halves of its words. Of the k-means groupings into 2 … `most` groups that
-       one is taken on which the halves of a sentence agree best, corrected for chance; a group is divided again where
-       its own sentences' halves agree well.
-    3. Q_w are the directions in which these groups differ most for their width: one fewer than groups, and at most 3.
+    2. Each sentence is cut into two random halves of its words. k-means groups the occurrences in the directions that
+       halves share; of 2 … `most` groups that many are taken which stand apart (silhouette) and on which the halves
+       agree, corrected for chance. A group that holds two such groups is divided again (`agreed_groups`).
+    3. Q_w are the directions in which these groups differ most for their width: one fewer than groups, and at most 5.
     4. The flow is fitted to the occurrences in these directions by maximum likelihood of the exact density at noisy
        copies of them (`fit_flow`), and so tends to a kernel density. Groups between which it has no valley are one
        mode: a word with one sense.
@@ -210,7 +202,7 @@ class OccurrenceEmbedding(SenseInducer):
     """
 
     def __init__(
-        self, embedding=None, *, most=6, components=8, halvings=5, layers=2, bins=8, hidden=(32, 32), steps=200,
+        self, embedding=None, *, most=6, components=12, halvings=8, layers=2, bins=8, hidden=(32, 32), steps=200,
         refined=True, window=None, seed=0,
     ):  # fmt: skip
         self._remember(locals())

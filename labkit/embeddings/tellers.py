@@ -8,7 +8,7 @@ TEMPER = 0.25  # the power of the likelihood of the words around: they are not i
 PULL = 3.0  # how much the place of an occurrence among the vectors counts beside its words
 NEXT = 2  # words at this distance or nearer are counted once more, as neighbours, with power 1
 WORDS_PRIOR, NEIGHBOURS_PRIOR = 300.0, 100.0  # words with which each sense starts, from the word's own distribution
-ROUNDS = 30
+ROUNDS = 2  # more follow the topics of the text away from the senses
 
 
 def refine(shares: np.ndarray, points: np.ndarray, around, frequencies: np.ndarray) -> np.ndarray:

@@ -38,7 +38,7 @@ SYSTEMS: dict[str, Factory] = {
 }
 TRIVIAL = ("all-in-one", "one-per-occurrence", "random")
 BASELINE = "skipgram-given"  # `macro_baseline`: what is told the number of senses
-DEFAULT = "informed-silhouette"  # what `evaluate senses` runs unless it is told otherwise
+DEFAULT = "occurrences"  # what `evaluate senses` runs unless it is told otherwise
 
 IN_CONTEXT = "skipgram-silhouette"  # what `evaluate similarity` and `evaluate wic` run
 

@@ -68,6 +68,11 @@ class Around:
         other = ids != id
         return cls(len(places), row[other], ids[other].astype(int), distance[other].astype(float))
 
+    def select(self, rows: np.ndarray) -> "Around":
+        """The words around these occurrences only, (n,) of bool."""
+        inside = rows[self.row]
+        return Around(int(rows.sum()), (rows.cumsum() - 1)[self.row[inside]], self.ids[inside], self.distance[inside])
+
     def smooth_inverse_frequency(self, vocabulary: Vocabulary) -> np.ndarray:
         """a/(a + f) with f the relative frequency and a = 10⁻⁴: (entries,).
 
