@@ -77,13 +77,8 @@ def cell(name: str, seed: int, skip_gram, corpus: Corpus, sense_set: SenseSet, w
 def run(sense_set: SenseSet, corpora: list[str], preset: str, systems: list[str], folder: Path) -> dict:
     """All cells, those that are there read and the others made: {"cells": [...], "skipped": {...}, "text": {...}}."""
     corpus = text_of(sense_set.sentences(), corpora, min_count=5)
-    left_out = skipped(sense_set, corpus)
-    words = [word for word in sense_set.words if word not in left_out]
-    if not words:
-        raise ValueError(f"no word can be scored: {left_out}")
-    text = {"sentences": len(corpus), "tokens": corpus.n_tokens, "vocabulary": len(corpus.vocabulary)}
     plan = PRESETS[preset]
-    settings = {"preset": asdict(plan), "text": text, "words": words}
+    settings, words = settings_of(plan, corpus, sense_set)
     folder.mkdir(parents=True, exist_ok=True)
     cells = []
     for seed in range(plan.seeds):
@@ -95,8 +90,23 @@ def run(sense_set: SenseSet, corpora: list[str], preset: str, systems: list[str]
                 _write(path, {"settings": settings} | cell(name, seed, skip_gram, corpus, sense_set, words))
             cells.append(json.loads(path.read_text(encoding="utf-8")))
             print(f"{name}, seed {seed}: done", flush=True, file=sys.stderr)
-    return {"set": sense_set.name, "preset": preset, "text": text, "skipped": left_out, "cells": cells,
+    return {"set": sense_set.name, "preset": preset, "text": settings["text"], "skipped": skipped(sense_set, corpus),
+            "cells": cells,
             "speed": speeds(corpus, folder, range(plan.seeds), settings)}  # fmt: skip
+
+
+def settings_of(plan: Preset, corpus: Corpus, sense_set: SenseSet) -> tuple[dict, list[str]]:
+    """What a cell depends on beside its system and seed, and the words that can be scored.
+
+    Raises:
+        ValueError: there are none.
+    """
+    left_out = skipped(sense_set, corpus)
+    words = [word for word in sense_set.words if word not in left_out]
+    if not words:
+        raise ValueError(f"no word can be scored: {left_out}")
+    text = {"sentences": len(corpus), "tokens": corpus.n_tokens, "vocabulary": len(corpus.vocabulary)}
+    return {"preset": asdict(plan), "text": text, "words": words}, words
 
 
 def _kept(path: Path, settings: dict) -> bool:
