@@ -10,14 +10,15 @@ from labkit.embeddings.halves import discriminants
 from labkit.embeddings.peers.inducer import SenseInducer
 from labkit.embeddings.peers.means import by_silhouette, k_means
 from labkit.embeddings.places import PlacesDensity
-from labkit.embeddings.pretrained import Encoder
-from labkit.embeddings.views import compact_and_agreed
+from labkit.embeddings.pretrained import PARTS, Encoder
+from labkit.embeddings.views import Components, compact_and_agreed
 from labkit.text import Corpus
 from labkit.text.occurrences import Occurrences
 
 FEWEST = 20  # occurrences from which a density is fitted
-MOST_DIRECTIONS = 3  # k is at most so many
-PARTS = {"token": (0,), "last": (1,), "sentence": (2,), "both": (0, 2)}
+COMPONENTS = 32  # of the vectors, among which directions are sought
+MOST_DIRECTIONS = 5  # k is at most so many
+OF = {"token": ["token"], "last": ["last"], "sentence": ["sentence"], "both": ["token", "sentence"]}
 
 
 class Contextual(SenseInducer):
@@ -39,8 +40,8 @@ class Contextual(SenseInducer):
             ImportError: without transformers, or without the wheel of a short name, with the line that installs it.
             ValueError: parts that are not known, or a model that cannot be read.
         """
-        if self.parts not in PARTS:
-            raise ValueError(f"parts is {self.parts!r}; expected one of {', '.join(map(repr, PARTS))}")
+        if self.parts not in OF:
+            raise ValueError(f"parts is {self.parts!r}; expected one of {', '.join(map(repr, OF))}")
         self.encoder_ = Encoder(self.model, self.cache)
         return self
 
@@ -54,7 +55,7 @@ class Contextual(SenseInducer):
         return self._points(self.encoder_.vectors(occurrences))
 
     def _points(self, vectors: np.ndarray) -> np.ndarray:
-        return np.concatenate([unit(vectors[:, part]) for part in PARTS[self.parts]], 1)
+        return joined(vectors, self.parts)
 
     @property
     def _source(self) -> str:
@@ -69,7 +70,7 @@ class ContextualMeans(Contextual):
         number: "given", as many clusters as `assign` is told, or "silhouette", found.
     """
 
-    def __init__(self, model="minilm", *, parts="both", number="given", cache=None, seed=0):
+    def __init__(self, model="minilm", *, parts="last", number="given", cache=None, seed=0):
         self._remember(locals())
 
     @property
@@ -105,11 +106,12 @@ class ContextualEmbedding(Contextual):
 
     The senses of a word are the modes of its density; how many there are is found. Nothing looks at a label:
 
-    1. An occurrence x is the target's vector and its sentence's, in one row (`parts`).
-    2. Of the k-means groupings into 2 … `most` groups that one is taken which is most compact and on which two views
-       agree: the target's own vector, and the vectors of the other words (`compact_and_agreed`).
-    3. Q_w are the directions in which these groups differ most for their width: one fewer than groups, 3 at most. These
-       k coordinates are stochastic; the other D − k are held at the mean μ_w.
+    1. An occurrence x is the target's vector (`parts`).
+    2. Of the k-means groupings of target and sentence into 2 … `most` groups that one is taken which is most compact
+       and on which two views agree: the target's own vector, and those of the other words (`compact_and_agreed`).
+    3. Q_w are the directions of x in which these groups differ most for their width: one fewer than groups, 5 at most.
+       These k coordinates are stochastic; the other D − k are held at the mean μ_w. So the sentence has a say in which
+       directions count, and the place of an occurrence is that of its target alone.
     4. The flow is fitted to z by maximum likelihood of the exact density at noisy copies (`fit_flow`). Groups between
        which it has no valley are one mode: a word with one sense.
 
@@ -129,7 +131,7 @@ class ContextualEmbedding(Contextual):
     """
 
     def __init__(
-        self, model="minilm", *, parts="both", most=6, layers=2, bins=8, hidden=(32, 32), steps=200, basins=True,
+        self, model="minilm", *, parts="last", most=6, layers=2, bins=8, hidden=(32, 32), steps=200, basins=True,
         cache=None, seed=0,
     ):  # fmt: skip
         self._remember(locals())
@@ -173,15 +175,15 @@ class ContextualDensity(PlacesDensity):
 
     Attributes:
         groups: of the occurrences, from which the directions come, (n,).
-        scores: silhouette × agreement^0.2 at each number of groups.
+        scores: silhouette × agreement^0.1 at each number of groups.
         others: see `PlacesDensity`.
     """
 
     def __init__(self, embedding: ContextualEmbedding, word: str, vectors: np.ndarray):
-        points = embedding._points(vectors)
-        token, rest = unit(vectors[:, 1]), unit(vectors[:, 3])
-        self.groups, components, self.scores = compact_and_agreed(points, token, rest, embedding.most, embedding.seed)
-        shares = np.eye(self.groups.max() + 1)[self.groups]
+        points, whole = embedding._points(vectors), joined(vectors, "both")
+        token, rest = joined(vectors, "last"), unit(vectors[:, PARTS.index("rest")])
+        self.groups, _, self.scores = compact_and_agreed(whole, token, rest, embedding.most, embedding.seed)
+        components, shares = Components.of(points, COMPONENTS), np.eye(self.groups.max() + 1)[self.groups]
         k = min(max(shares.shape[1] - 1, 1), MOST_DIRECTIONS, components.points.shape[1])
         basis = components.basis @ discriminants(components.points, shares, k)
         settings = {name: getattr(embedding, name) for name in ("layers", "bins", "hidden", "steps", "seed")}
@@ -192,3 +194,8 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     """Scaled to length 1, (n, D) -> (n, D) of float64; 0 stays 0."""
     vectors = np.asarray(vectors, dtype=float)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def joined(vectors: np.ndarray, parts: str) -> np.ndarray:
+    """The named parts of the encoder's vectors (n, 4, H) in one row, each of length 1: (n, D)."""
+    return np.concatenate([unit(vectors[:, PARTS.index(part)]) for part in OF[parts]], 1)
