@@ -17,7 +17,7 @@ from labkit.text.occurrences import Occurrences
 
 FEWEST = 20  # occurrences from which a density is fitted
 COMPONENTS = 32  # of the vectors, among which directions are sought
-MOST_DIRECTIONS = 5  # k is at most so many
+MOST_DIRECTIONS = 4  # k is at most so many: with 5, flows fitted to one cloud show modes with a drop of .6 nats
 OF = {"token": ["token"], "last": ["last"], "sentence": ["sentence"], "both": ["token", "sentence"]}
 
 
@@ -109,7 +109,7 @@ class ContextualEmbedding(Contextual):
     1. An occurrence x is the target's vector (`parts`).
     2. Of the k-means groupings of target and sentence into 2 … `most` groups that one is taken which is most compact
        and on which two views agree: the target's own vector, and those of the other words (`compact_and_agreed`).
-    3. Q_w are the directions of x in which these groups differ most for their width: one fewer than groups, 5 at most.
+    3. Q_w are the directions of x in which these groups differ most for their width: one fewer than groups, 4 at most.
        These k coordinates are stochastic; the other D − k are held at the mean μ_w. So the sentence has a say in which
        directions count, and the place of an occurrence is that of its target alone.
     4. The flow is fitted to z by maximum likelihood of the exact density at noisy copies (`fit_flow`). Groups between
