@@ -192,6 +192,12 @@ def test_components_have_the_spread_that_their_power_says(power, seed):
     assert np.allclose((x - x.mean(0)) @ components.basis, components.points)
 
 
+def test_one_cloud_is_one_group(seed):
+    first, second = two_views(np.zeros(400, int), 0.5, seed)
+    groups, _, scores = compact_and_agreed(np.hstack([first, second]), first, second, seed=seed)
+    assert set(groups) == {0} and max(scores.values()) < 0.19
+
+
 def test_points_that_are_all_alike_are_one_group():
     same = np.ones((30, 5))
     groups, components, scores = compact_and_agreed(same, same, same)

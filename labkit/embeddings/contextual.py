@@ -108,7 +108,8 @@ class ContextualEmbedding(Contextual):
 
     1. An occurrence x is the target's vector (`parts`).
     2. Of the k-means groupings of target and sentence into 2 … `most` groups that one is taken which is most compact
-       and on which two views agree: the target's own vector, and those of the other words (`compact_and_agreed`).
+       and on which two views agree: the target's own vector, and those of the other words (`compact_and_agreed`). Where
+       no grouping does well the word is one group, and its density one over the widest direction.
     3. Q_w are the directions of x in which these groups differ most for their width: one fewer than groups, 4 at most.
        These k coordinates are stochastic; the other D − k are held at the mean μ_w. So the sentence has a say in which
        directions count, and the place of an occurrence is that of its target alone.
@@ -185,7 +186,9 @@ class ContextualDensity(PlacesDensity):
         self.groups, _, self.scores = compact_and_agreed(whole, token, rest, embedding.most, embedding.seed)
         components, shares = Components.of(points, COMPONENTS), np.eye(self.groups.max() + 1)[self.groups]
         k = min(max(shares.shape[1] - 1, 1), MOST_DIRECTIONS, components.points.shape[1])
-        basis = components.basis @ discriminants(components.points, shares, k)
+        one = shares.shape[1] == 1
+        inner = np.eye(components.points.shape[1], 1) if one else discriminants(components.points, shares, k)
+        basis = components.basis @ inner  # of one group: the widest direction
         settings = {name: getattr(embedding, name) for name in ("layers", "bins", "hidden", "steps", "seed")}
         super().__init__(word, points, points.mean(0), basis, partial(fit_flow, **settings))
 

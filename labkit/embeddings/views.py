@@ -11,6 +11,7 @@ from labkit.embeddings.halves import nearest
 COMPONENTS, FOR_SILHOUETTE = 16, 8
 POWER = 0.5  # of the standard deviation by which each component is divided: 0 leaves all as they are, 1 whitens
 AGREEMENT_POWER = 0.1  # chosen on half of twelve words: from 0 to 0.2 nothing changes there, above it does
+LEAST = 0.19  # of that score, for more than one group: words with one sense had 0.17 or less, six of eight of them
 ROWS = 2000  # of which the silhouette is taken: its cost grows with their square
 
 
@@ -81,8 +82,8 @@ def compact_and_agreed(
         most: groups to try, from 2.
 
     Returns:
-        The group of each occurrence, (n,); the components of the whole; the score at each number. Points that are all
-        alike are one group.
+        The group of each occurrence, (n,); the components of the whole; the score at each number. Where no score comes
+        to 0.19 all are one group.
     """
     components = Components.of(whole)
     plain = Components.of(whole, FOR_SILHOUETTE, 0.0).points
@@ -95,6 +96,6 @@ def compact_and_agreed(
         if 1 < len(np.unique(groups[rows])) < len(rows):
             compact = max(float(silhouette_score(plain[rows], groups[rows])), 0.0)
             found[number], scores[number] = groups, compact * views_agree(groups, *views) ** AGREEMENT_POWER
-    if not scores:
-        return np.zeros(len(whole), dtype=int), components, {}
+    if max(scores.values(), default=0.0) < LEAST:
+        return np.zeros(len(whole), dtype=int), components, scores
     return found[max(scores, key=scores.get)], components, scores

@@ -108,6 +108,7 @@ class ContextMeans(SenseInducer):
 
 
 def k_means(vectors: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """The number of the cluster of each vector, (n, d) -> (n,): at most k, the best of ten starts."""
     k = min(k, len(np.unique(vectors, axis=0)))  # as many clusters as there are different points
     return KMeans(k, n_init=10, random_state=seed).fit_predict(vectors)
 
