@@ -30,7 +30,7 @@ from labkit.embeddings import Embedding, PointEmbedding
 from labkit.embeddings.peers import at_scale
 from labkit.evaluate.clusters import METRICS
 from labkit.evaluate.induction import macro_parts, score_inducer, skipped, text_of
-from labkit.evaluate.systems import SYSTEMS, TRIVIAL, make
+from labkit.evaluate.systems import SYSTEMS, TRIVIAL, left_out, make
 from labkit.text import Corpus
 from labkit.text.occurrences import SenseSet
 from labkit.text.sense_sets import read_coarsewsd
@@ -192,12 +192,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--coarsewsd", type=Path, required=True, help="a folder in the layout of CoarseWSD-20")
     parser.add_argument("--corpus", action="append", default=[], help="a text file or a known name; may be repeated")
     parser.add_argument("--preset", choices=PRESETS, default="minutes")
-    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, help="default: all that can run here")
     parser.add_argument("--folder", type=Path, default=Path("runs/senses"))
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--markdown", type=Path, help="write the table there too")
     options = parser.parse_args(arguments)
-    report = run(read_coarsewsd(options.coarsewsd), options.corpus, options.preset, options.systems, options.folder)
+    without = {} if options.systems else left_out()
+    systems = options.systems or [name for name in SYSTEMS if name not in without]
+    report = run(read_coarsewsd(options.coarsewsd), options.corpus, options.preset, systems, options.folder)
+    report["skipped"] |= {f"system {name}": reason for name, reason in without.items()}
     table = table_of(report["cells"])
     page = markdown(report, table)
     if options.markdown:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from labkit.embeddings.contextual import ContextualEmbedding, ContextualMeans
 from labkit.embeddings.occurrence import OccurrenceEmbedding
 from labkit.embeddings.peers import (
     AdaGram,
@@ -14,6 +15,7 @@ from labkit.embeddings.peers import (
     Word2GM,
 )
 from labkit.embeddings.point import PointEmbedding
+from labkit.embeddings.pretrained import missing
 
 Factory = Callable[[PointEmbedding, int], SenseInducer]
 
@@ -35,12 +37,23 @@ SYSTEMS: dict[str, Factory] = {
     "adagram": lambda skip_gram, seed: AdaGram(seed=seed),
     "codebook": lambda skip_gram, seed: Codebook(skip_gram, seed=seed),
     "sparse-features": lambda skip_gram, seed: SparseFeatures(skip_gram, seed=seed),
+    "contextual": lambda skip_gram, seed: ContextualEmbedding(seed=seed),
+    "contextual-groups": lambda skip_gram, seed: ContextualEmbedding(basins=False, seed=seed),
+    "contextual-given": lambda skip_gram, seed: ContextualMeans(seed=seed),
+    "contextual-silhouette": lambda skip_gram, seed: ContextualMeans(number="silhouette", seed=seed),
+    "contextual-both-given": lambda skip_gram, seed: ContextualMeans(parts="both", seed=seed),
 }
 TRIVIAL = ("all-in-one", "one-per-occurrence", "random")
 BASELINE = "skipgram-given"  # `macro_baseline`: what is told the number of senses
 DEFAULT = "occurrences"  # what `evaluate senses` runs unless it is told otherwise
 
 IN_CONTEXT = "skipgram-silhouette"  # what `evaluate similarity` and `evaluate wic` run
+
+
+def left_out() -> dict[str, str]:
+    """Systems that cannot run here for want of a package, each with the reason: tables of all systems do without."""
+    reason = missing()
+    return {name: reason for name in SYSTEMS if name.startswith("contextual")} if reason else {}
 
 
 def make(name: str, skip_gram: PointEmbedding, seed: int = 0) -> SenseInducer:

@@ -83,7 +83,7 @@ class ContextMeans(SenseInducer):
             return by_silhouette(vectors, self.seed)
         if n_senses is None:
             raise ValueError("n_senses is missing; expected the number of senses, since number is 'given'")
-        return _k_means(vectors, n_senses, self.seed)
+        return k_means(vectors, n_senses, self.seed)
 
     def senses_in_context(self, word: str, occurrences: Occurrences) -> tuple[np.ndarray, np.ndarray]:
         """Centres of clusters of the text's own occurrences, (K, d), and p(i∣c) ∝ 1/‖c − π_i‖, (n, K).
@@ -107,7 +107,8 @@ class ContextMeans(SenseInducer):
         return centres, nearness / nearness.sum(1, keepdims=True)
 
 
-def _k_means(vectors: np.ndarray, k: int, seed: int) -> np.ndarray:
+def k_means(vectors: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """The number of the cluster of each vector, (n, d) -> (n,): at most k, the best of ten starts."""
     k = min(k, len(np.unique(vectors, axis=0)))  # as many clusters as there are different points
     return KMeans(k, n_init=10, random_state=seed).fit_predict(vectors)
 
@@ -125,7 +126,7 @@ def by_silhouette(vectors: np.ndarray, seed: int = 0, most: int = MOST_SENSES) -
     looked_at = np.random.default_rng(seed).permutation(len(reduced))[:SILHOUETTE_ROWS]
     best, best_score = np.zeros(len(vectors), dtype=int), -np.inf
     for k in range(2, min(most, n_distinct - 1) + 1):
-        labels = _k_means(reduced, k, seed)
+        labels = k_means(reduced, k, seed)
         if 1 < len(np.unique(labels[looked_at])) < len(looked_at):
             score = silhouette_score(reduced[looked_at], labels[looked_at])
             if score > best_score:
