@@ -144,7 +144,7 @@ def test_a_context_moves_the_density_to_its_mode(densities, occurrences):
 def test_a_short_context_says_less(densities, occurrences):
     bank = densities["bank"]
     words = [w for w in occurrences["bank"].sentences[0] if w in bank.embedding.embedding_.vocabulary_ and w != "bank"]
-    assert bank.place(words[:1])[1] > bank.place(words)[1]
+    assert bank.observe(words[:1])[1] > bank.observe(words)[1]
 
 
 def test_spread_counts_words():

@@ -9,7 +9,7 @@ from labkit.embeddings.fitting import fit_flow
 from labkit.embeddings.halves import discriminants
 from labkit.embeddings.peers.inducer import SenseInducer
 from labkit.embeddings.peers.means import by_silhouette, k_means
-from labkit.embeddings.places import PlacesDensity
+from labkit.embeddings.places import MOST_DIRECTIONS, PlacesDensity
 from labkit.embeddings.pretrained import PARTS, Encoder
 from labkit.embeddings.views import Components, compact_and_agreed
 from labkit.text import Corpus
@@ -17,7 +17,6 @@ from labkit.text.occurrences import Occurrences
 
 FEWEST = 20  # occurrences from which a density is fitted
 COMPONENTS = 32  # of the vectors, among which directions are sought
-MOST_DIRECTIONS = 4  # k is at most so many: with 5, flows fitted to one cloud show modes with a drop of .6 nats
 OF = {"token": ["token"], "last": ["last"], "sentence": ["sentence"], "both": ["token", "sentence"]}
 
 

@@ -1,18 +1,19 @@
 """A word as the density of its occurrences: a flow in as many directions as halves of sentences agree on."""
 
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from labkit.density import Modes, draw, find_modes, posterior
+from labkit.density import posterior
 from labkit.embeddings.fitting import fit_flow
 from labkit.embeddings.halves import Halves, agreed_groups, discriminants, halve
 from labkit.embeddings.peers.inducer import SenseInducer
-from labkit.embeddings.peers.means import at_scale
+from labkit.embeddings.peers.means import at_scale, by_silhouette
 from labkit.embeddings.peers.weights import Around
+from labkit.embeddings.places import MOST_DIRECTIONS, PlacesDensity
 from labkit.embeddings.point import PointEmbedding
 from labkit.embeddings.tellers import refine
 from labkit.text import Corpus
@@ -20,11 +21,9 @@ from labkit.text.occurrences import Occurrences
 
 FEWEST = 20  # occurrences from which a density is fitted
 MOST_IN_TEXT = 2000  # occurrences of a word in the text, when its density is asked for by name
-LEAST_MASS, LEAST_DROP = 0.04, 0.12  # of a mode: mass, and nats to a higher one (fits to one cloud show up to 0.10)
-MOST_DIRECTIONS = 5  # k is at most so many
 
 
-class OccurrenceDensity(Distribution):
+class OccurrenceDensity(PlacesDensity):
     """p(z∣w), a flow over the k directions in which the occurrences of one word differ by sense.
 
     An occurrence with the words c around it is the mean x(c) of their vectors, weighted by how rare they are, how much
@@ -41,78 +40,33 @@ class OccurrenceDensity(Distribution):
     Σ_w is measured between halves of sentences, so that a short context says less than a long one.
 
     Attributes:
-        word: w.
-        flow: p(z∣w), event_shape (k,).
-        centre: μ_w, (D,).
-        basis: Q_w, (D, k).
         noise: Σ_w of a context of the usual length, (k, k).
-        places: z of the occurrences, (n, k).
         groups: of the occurrences, before the density was fitted, (n,): what the modes are compared with.
         agreement: of halves of sentences, at each number of groups.
+        others: see `PlacesDensity`.
     """
-
-    arg_constraints = {}
-    support = torch.distributions.constraints.real_vector
 
     def __init__(self, embedding: "OccurrenceEmbedding", word: str, around: Around):
         if around.n < FEWEST:
             raise ValueError(f"{word!r} has {around.n} occurrences; expected at least {FEWEST} to fit a density to")
-        self.embedding, self.word, self.around = embedding, word, around
+        self.embedding, self.around = embedding, around
         weights = embedding.weights(around)
         points = around.means(embedding.vectors_, weights)
-        settings = (embedding.components, embedding.halvings, embedding.seed)
-        halves, components = halve(around, embedding.vectors_, weights, *settings)
+        how = (embedding.components, embedding.halvings, embedding.seed)
+        halves, components = halve(around, embedding.vectors_, weights, *how)
 
         def view(rows: np.ndarray) -> Halves:
             inside = rows[around.row]
-            return halve(around.select(rows), embedding.vectors_, weights[inside], *settings)[0]
+            return halve(around.select(rows), embedding.vectors_, weights[inside], *how)[0]
 
         self.groups, self.agreement = agreed_groups(view, around.n, embedding.most, embedding.seed)
         shares = refine(np.eye(self.groups.max() + 1)[self.groups], points, around, embedding.frequencies_)
         k = min(max(shares.shape[1] - 1, 1), MOST_DIRECTIONS, halves.whole.shape[1])
         inner = discriminants(halves.whole, shares, k)
-        self._x, self.centre, self.basis = points, points.mean(0), components.T @ inner
-        self.noise = halves.noise(inner)
+        self._x, self.noise = points, halves.noise(inner)
         self._usual_spread = np.median(spread(around, weights))
-        self.places = torch.as_tensor((points - self.centre) @ self.basis, dtype=torch.float32)
-        self.flow = fit_flow(
-            self.places, embedding.layers, embedding.bins, embedding.hidden, embedding.steps, embedding.seed
-        )
-        super().__init__(torch.Size(), torch.Size([k]), validate_args=False)
-
-    def __repr__(self) -> str:
-        return f"OccurrenceDensity({self.word!r}; {self.around.n} occurrences, {self.event_shape[0]} dimensions)"
-
-    @property
-    def has_rsample(self) -> bool:
-        return True
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """log p(z∣w), nats: (..., k) -> (...)."""
-        return self.flow.log_prob(value)
-
-    def rsample(self, sample_shape=()) -> Tensor:
-        """Draws, (*sample_shape, k)."""
-        return self.flow.rsample(sample_shape)
-
-    def sample(self, sample_shape=(), generator: torch.Generator | None = None) -> Tensor:
-        """Draws, (*sample_shape, k); reproducible with a generator."""
-        shape = torch.Size(sample_shape)
-        return draw(self.flow, shape.numel(), generator).reshape(*shape, -1)
-
-    @cached_property
-    def basins(self) -> Modes:
-        """The modes with at least 4 % of the mass and a drop of 0.12 nats, and the way from any place to its mode."""
-        return find_modes(self.flow, min_mass=LEAST_MASS, significance=LEAST_DROP)
-
-    def modes(self) -> Modes:
-        """The same: the senses that the density shows, heaviest first."""
-        return self.basins
-
-    @cached_property
-    def basin_of_occurrences(self) -> np.ndarray:
-        """The mode in whose basin each occurrence lies, (n,) int."""
-        return self.basins.assign(self.places).cpu().numpy()
+        settings = {name: getattr(embedding, name) for name in ("layers", "bins", "hidden", "steps", "seed")}
+        super().__init__(word, points, points.mean(0), components.T @ inner, partial(fit_flow, **settings))
 
     @cached_property
     def mode_mass(self) -> np.ndarray:
@@ -122,7 +76,7 @@ class OccurrenceDensity(Distribution):
             return shares
         return refine(shares, self._x, self.around, self.embedding.frequencies_)
 
-    def place(self, context) -> tuple[Tensor, float]:
+    def observe(self, context) -> tuple[Tensor, float]:
         """z(c) of a sentence or a list of words, (k,), and Σ ω²/(Σ ω)² of its weights beside the usual.
 
         Raises:
@@ -133,8 +87,7 @@ class OccurrenceDensity(Distribution):
         here = Around(1, np.zeros(len(ids), int), np.asarray(ids, int), np.ones(len(ids)))
         weights = self.embedding.weights(here, self.around)
         x = here.means(self.embedding.vectors_, weights)[0]
-        z = torch.as_tensor((x - self.centre) @ self.basis, dtype=torch.float32)
-        return z, float(spread(here, weights)[0] / self._usual_spread)
+        return self.place(x), float(spread(here, weights)[0] / self._usual_spread)
 
     def given(self, context, seed: int = 0) -> Distribution:
         """p(z∣w,c) ∝ p(z∣w) N(z(c); z, r(c) Σ_w), r(c) the `spread` of the context's weights beside the usual.
@@ -148,7 +101,7 @@ class OccurrenceDensity(Distribution):
         Raises:
             ValueError: if no word of the context is known.
         """
-        z, ratio = self.place(context)
+        z, ratio = self.observe(context)
         covariance = torch.as_tensor(ratio * self.noise, dtype=torch.float32) + 1e-6 * torch.eye(len(z))
         error = torch.distributions.MultivariateNormal(z, covariance)
         proposal = Independent(Normal(z, 1.5 * covariance.diagonal().sqrt()), 1) if len(z) > 2 else None
@@ -174,7 +127,7 @@ class OccurrenceEmbedding(SenseInducer):
     2. Each sentence is cut into two random halves of its words. k-means groups the occurrences in the directions that
        halves share; of 2 … `most` groups that many are taken which stand apart (silhouette) and on which the halves
        agree, corrected for chance. A group that holds two such groups is divided again (`agreed_groups`).
-    3. Q_w are the directions in which these groups differ most for their width: one fewer than groups, and at most 5.
+    3. Q_w are the directions in which these groups differ most for their width: one fewer than groups, and at most 4.
     4. The flow is fitted to the occurrences in these directions by maximum likelihood of the exact density at noisy
        copies of them (`fit_flow`), and so tends to a kernel density. Groups between which it has no valley are one
        mode: a word with one sense.
@@ -210,7 +163,7 @@ class OccurrenceEmbedding(SenseInducer):
     @property
     def name(self) -> str:
         """For tables."""
-        return "density of occurrences" + ("" if self.refined else ", basins")
+        return "density of occurrences" + ("" if self.refined else ", modes alone")
 
     def fit(self, corpus: Corpus, *, progress: bool = True) -> "OccurrenceEmbedding":
         """Train the skip-gram, unless it is fitted."""
@@ -282,3 +235,28 @@ class OccurrenceEmbedding(SenseInducer):
         self.embedding_.row(word)  # raises
         around = Around.of(occurrences, self.embedding_.vocabulary_, self.embedding_.tokenizer_, self.window)
         return around.means(self.vectors_, self.weights(around))
+
+
+class OccurrenceClusters(OccurrenceEmbedding):
+    """k-means on the places z of a word's occurrences, the number by silhouette: what the density is compared with.
+
+    The places are where the density's points lie, so that the difference from its modes is that between looking for
+    valleys and cutting up; k-means never finds one cluster.
+
+    Example:
+        >>> OccurrenceClusters().name
+        'places of occurrences, k-means, k by silhouette'
+    """
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        return "places of occurrences, k-means, k by silhouette"
+
+    def assign(self, word: str, occurrences: Occurrences, n_senses: int | None = None) -> np.ndarray:
+        """The cluster of each occurrence; of fewer than 20 occurrences all are one."""
+        self._fitted("embedding_")
+        self.embedding_.row(word)  # raises
+        if len(occurrences) < FEWEST:
+            return np.zeros(len(occurrences), dtype=int)
+        return by_silhouette(self.density(word, occurrences).places.numpy(), self.seed)

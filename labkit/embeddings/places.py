@@ -9,6 +9,7 @@ from torch.distributions import Distribution
 
 from labkit.density import Modes, draw, find_modes
 
+MOST_DIRECTIONS = 4  # k is at most so many: in five, flows fitted to one cloud show modes with a drop of .6 nats
 LEAST_MASS, LEAST_DROP = 0.04, 0.12  # of a mode: mass, and nats to a higher one (fits to one cloud show up to 0.10)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from labkit.embeddings.contextual import ContextualEmbedding, ContextualMeans
-from labkit.embeddings.occurrence import OccurrenceEmbedding
+from labkit.embeddings.occurrence import OccurrenceClusters, OccurrenceEmbedding
 from labkit.embeddings.peers import (
     AdaGram,
     BayesianSkipGram,
@@ -32,6 +32,8 @@ SYSTEMS: dict[str, Factory] = {
         skip_gram, weights="informed", number="silhouette", seed=seed
     ),
     "occurrences": lambda skip_gram, seed: OccurrenceEmbedding(skip_gram, seed=seed),
+    "occurrences-modes": lambda skip_gram, seed: OccurrenceEmbedding(skip_gram, refined=False, seed=seed),
+    "occurrences-places": lambda skip_gram, seed: OccurrenceClusters(skip_gram, seed=seed),
     "bayesian-skipgram": lambda skip_gram, seed: BayesianSkipGram(seed=seed),
     "w2gm": lambda skip_gram, seed: Word2GM(seed=seed),
     "adagram": lambda skip_gram, seed: AdaGram(seed=seed),
