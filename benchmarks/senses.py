@@ -30,7 +30,7 @@ from labkit.embeddings import Embedding, PointEmbedding
 from labkit.embeddings.peers import at_scale
 from labkit.evaluate.clusters import METRICS
 from labkit.evaluate.induction import macro_parts, score_inducer, skipped, text_of
-from labkit.evaluate.systems import SYSTEMS, TRIVIAL, left_out, make
+from labkit.evaluate.systems import ALONE, SYSTEMS, left_out, make
 from labkit.text import Corpus
 from labkit.text.occurrences import SenseSet
 from labkit.text.sense_sets import read_coarsewsd
@@ -68,7 +68,7 @@ def cell(name: str, seed: int, skip_gram, corpus: Corpus, sense_set: SenseSet, w
     """One system with one seed: figures a word, and seconds of the training from scratch."""
     started = time.perf_counter()
     system = make(name, skip_gram, seed).fit(corpus, progress=False)
-    seconds = time.perf_counter() - started + (0 if name in TRIVIAL else skip_gram.seconds_)
+    seconds = time.perf_counter() - started + (0 if name in ALONE else skip_gram.seconds_)
     table = score_inducer(system, sense_set, words)
     return {"system": name, "title": system.name, "number_given": system.number_given, "seed": seed,
             "fit_seconds": seconds, "words": table.to_dict(orient="index")}  # fmt: skip

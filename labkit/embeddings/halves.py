@@ -158,16 +158,34 @@ def agreed_groups(
     if not tried:
         return np.zeros(n, dtype=int), {}
     groups = max(tried.values(), key=lambda grouping: grouping.score).labels
+
+    def inside(rows: np.ndarray) -> np.ndarray | None:
+        inner = max(_groupings(view(rows), MOST_WITHIN, seed).values(), key=lambda g: g.score, default=None)
+        apart = inner is not None and inner.silhouette >= APART and inner.agreement >= AGREED
+        return inner.labels if apart else None
+
+    return divided(groups, inside), {number: grouping.agreement for number, grouping in tried.items()}
+
+
+def divided(groups: np.ndarray, inside: Callable[[np.ndarray], np.ndarray | None]) -> np.ndarray:
+    """Groups within groups, (n,): each group of 40 or more once more, and no further.
+
+    Arguments:
+        groups: of all, (n,) of 0 … K−1.
+        inside: the groups (m,) within the group that a mask (n,) of bool names, or None to leave it whole.
+
+    Example:
+        >>> groups = np.repeat([0, 1], 50)
+        >>> np.bincount(divided(groups, lambda rows: np.arange(50) % 2 if rows[0] else None)).tolist()
+        [25, 50, 25]
+    """
     found = groups.copy()
     for group in range(groups.max() + 1):
         rows = groups == group
-        if rows.sum() < FEWEST_TO_DIVIDE:
-            continue
-        inner = max(_groupings(view(rows), MOST_WITHIN, seed).values(), key=lambda g: g.score, default=None)
-        if inner is not None and inner.silhouette >= APART and inner.agreement >= AGREED:
-            further = inner.labels > 0
-            found[np.flatnonzero(rows)[further]] = found.max() + inner.labels[further]
-    return found, {number: grouping.agreement for number, grouping in tried.items()}
+        labels = inside(rows) if rows.sum() >= FEWEST_TO_DIVIDE else None
+        if labels is not None:
+            found[np.flatnonzero(rows)[labels > 0]] = found.max() + labels[labels > 0]
+    return found
 
 
 def _groupings(halves: Halves, most: int, seed: int) -> dict[int, Grouping]:

@@ -6,12 +6,13 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-from labkit.embeddings.halves import nearest
+from labkit.embeddings.halves import divided, nearest
 
 COMPONENTS, FOR_SILHOUETTE = 16, 8
 POWER = 0.5  # of the standard deviation by which each component is divided: 0 leaves all as they are, 1 whitens
 AGREEMENT_POWER = 0.1  # chosen on half of twelve words: from 0 to 0.2 nothing changes there, above it does
 LEAST = 0.19  # of that score, for more than one group: words with one sense had 0.17 or less, six of eight of them
+APART = 0.225  # silhouette from which a group is two: on half of twelve words one that was had .25, others .20 or less
 ROWS = 2000  # of which the silhouette is taken: its cost grows with their square
 
 
@@ -71,10 +72,11 @@ def views_agree(groups: np.ndarray, first: np.ndarray, second: np.ndarray) -> fl
 def compact_and_agreed(
     whole: np.ndarray, first: np.ndarray, second: np.ndarray, most: int = 6, seed: int = 0
 ) -> tuple[np.ndarray, Components, dict[int, float]]:
-    """k-means groups of occurrences, as many as make the silhouette × agreement^0.1 highest.
+    """k-means groups of occurrences, as many as make the silhouette × agreement^0.1 highest; then groups within groups.
 
     The silhouette alone is nearly the same for some numbers, between which the agreement decides; the agreement alone
-    is highest for the coarsest division. Points and views are taken in half-whitened `Components`, the silhouette on 8
+    is highest for the coarsest division. A group of 40 or more that is two in components of its own (silhouette of .225
+    or more) is divided once. Points and views are taken in half-whitened `Components`, the silhouette on 8
     components as they are.
 
     Arguments:
@@ -85,17 +87,28 @@ def compact_and_agreed(
         The group of each occurrence, (n,); the components of the whole; the score at each number. Where no score comes
         to 0.19 all are one group.
     """
-    components = Components.of(whole)
-    plain = Components.of(whole, FOR_SILHOUETTE, 0.0).points
+    components, plain = Components.of(whole), Components.of(whole, FOR_SILHOUETTE, 0.0).points
     views = [Components.of(view).points for view in (first, second)]
-    rows = np.random.default_rng(seed).permutation(len(whole))[:ROWS]
     different = len(np.unique(whole.round(5), axis=0))
     found, scores = {}, {}
     for number in range(2, min(most, different - 1) + 1):
         groups = KMeans(number, n_init=4, random_state=seed).fit_predict(components.points).astype(int)
-        if 1 < len(np.unique(groups[rows])) < len(rows):
-            compact = max(float(silhouette_score(plain[rows], groups[rows])), 0.0)
-            found[number], scores[number] = groups, compact * views_agree(groups, *views) ** AGREEMENT_POWER
+        compact = _silhouette(plain, groups, seed)
+        if compact is not None:
+            found[number], scores[number] = groups, max(compact, 0.0) * views_agree(groups, *views) ** AGREEMENT_POWER
     if max(scores.values(), default=0.0) < LEAST:
         return np.zeros(len(whole), dtype=int), components, scores
-    return found[max(scores, key=scores.get)], components, scores
+
+    def inside(rows: np.ndarray) -> np.ndarray | None:
+        own, own_plain = Components.of(whole[rows]), Components.of(whole[rows], FOR_SILHOUETTE, 0.0).points
+        two = KMeans(2, n_init=4, random_state=seed).fit_predict(own.points).astype(int)
+        return two if (_silhouette(own_plain, two, seed) or 0.0) >= APART else None
+
+    return divided(found[max(scores, key=scores.get)], inside), components, scores
+
+
+def _silhouette(points: np.ndarray, groups: np.ndarray, seed: int) -> float | None:
+    """Of groups of points, (n, d); None where too few are looked at."""
+    rows = np.random.default_rng(seed).permutation(len(points))[:ROWS]
+    looked_at = 1 < len(np.unique(groups[rows])) < len(rows)
+    return float(silhouette_score(points[rows], groups[rows])) if looked_at else None

@@ -13,7 +13,7 @@ from labkit.embeddings.peers import at_scale
 from labkit.embeddings.point import PointEmbedding
 from labkit.evaluate.induction import macro, macro_parts, score_inducer, skipped, text_of
 from labkit.evaluate.pairs import best_threshold, contexts_alike, in_context, spearman, word_similarity
-from labkit.evaluate.systems import BASELINE, DEFAULT, IN_CONTEXT, SYSTEMS, TRIVIAL, make
+from labkit.evaluate.systems import ALONE, BASELINE, DEFAULT, IN_CONTEXT, SYSTEMS, TRIVIAL, make
 from labkit.text import Corpus
 from labkit.text.datasets import DATASETS, SIMILARITY, load_dataset
 from labkit.text.occurrences import SenseSet
@@ -166,7 +166,7 @@ def sense_report(
     for name in dict.fromkeys((model, BASELINE, *TRIVIAL)):
         started = time.perf_counter()
         system = make(name, skip_gram, seed).fit(corpus, progress=progress)
-        seconds[name] = time.perf_counter() - started + (0 if name in TRIVIAL else skip_gram.seconds_)
+        seconds[name] = time.perf_counter() - started + (0 if name in ALONE else skip_gram.seconds_)
         tables[name] = score_inducer(system, sense_set, words)
     parts = macro_parts(tables[model])
     return {

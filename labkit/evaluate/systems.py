@@ -46,6 +46,8 @@ SYSTEMS: dict[str, Factory] = {
     "contextual-both-given": lambda skip_gram, seed: ContextualMeans(parts="both", seed=seed),
 }
 TRIVIAL = ("all-in-one", "one-per-occurrence", "random")
+CONTEXTUAL = tuple(name for name in SYSTEMS if name.startswith("contextual"))  # need the extra [pretrained]
+ALONE = (*TRIVIAL, "bayesian-skipgram", "w2gm", "adagram", *CONTEXTUAL)  # do without the skip-gram, and its seconds
 BASELINE = "skipgram-given"  # `macro_baseline`: what is told the number of senses
 DEFAULT = "occurrences"  # what `evaluate senses` runs unless it is told otherwise
 
@@ -55,7 +57,7 @@ IN_CONTEXT = "skipgram-silhouette"  # what `evaluate similarity` and `evaluate w
 def left_out() -> dict[str, str]:
     """Systems that cannot run here for want of a package, each with the reason: tables of all systems do without."""
     reason = missing()
-    return {name: reason for name in SYSTEMS if name.startswith("contextual")} if reason else {}
+    return dict.fromkeys(CONTEXTUAL, reason) if reason else {}
 
 
 def make(name: str, skip_gram: PointEmbedding, seed: int = 0) -> SenseInducer:
