@@ -7,7 +7,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
 from labkit.density import draw
-from labkit.embeddings.latent import LatentEmbedding
 from labkit.evaluate.claims.intervals import bootstrap_interval, labelled, proportion_interval
 from labkit.evaluate.pairs import best_threshold
 from labkit.text import Vocabulary
@@ -35,8 +34,11 @@ def known_pairs(pairs: WordPairs, words) -> WordPairs:
 
 
 @torch.no_grad()
-def density_inclusion(model: LatentEmbedding, pairs: WordPairs, samples: int = SAMPLES, seed: int = 0) -> pd.DataFrame:
+def density_inclusion(model, pairs: WordPairs, samples: int = SAMPLES, seed: int = 0) -> pd.DataFrame:
     """How far the density of the first word lies in that of the second: a row a pair, higher for entailment.
+
+    Arguments:
+        model: a fitted latent embedding.
 
     Columns, with p of the first word and q of the second, over z:
         `kl`: −KL(p ‖ q), nats. Small where q is wide enough to hold p.

@@ -160,7 +160,7 @@ def path_figures(support: Support, first: Sequence, second: Sequence, kind: str 
     return step_figures(wasserstein_steps(support.points, weights)) if len(weights) > 3 else None
 
 
-def share_of_smooth(ratios: np.ndarray) -> dict[str, float]:
+def share_of_smooth(ratios: Sequence[float] | np.ndarray | pd.Series) -> dict[str, float]:
     """The share of paths whose ratio is at most 3, with Wilson's interval, and quartiles of the ratio.
 
     The interval takes paths for independent; those of one word are not quite.
