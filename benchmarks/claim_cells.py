@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from labkit.text.datasets import load_dataset
 from labkit.text.occurrences import Occurrences, SenseSet
 
 GRAMMAR_WINDOWS = 60  # held out, for each word of the built-in corpus
-HELD_OUT_WINDOWS, HELD_OUT_WORDS = 40, 40  # of the real text
+HELD_OUT_WINDOWS, HELD_OUT_WORDS = 40, 25  # of the real text
 SPREAD_OF = 200  # occurrences behind the spread of context vectors
+MOST_OCCURRENCES = 400  # of a word, that say which sense a latent model's mode is
 CONTROL_COUNTS = (200, 5000)  # occurrences of a control word
 LATENT = ("flow", "gaussian")
 
@@ -65,7 +67,8 @@ def disambiguation(work: Work, seed: int) -> list[dict]:
     words = set(work.learn.vocabulary.words) & set(skip_gram.words)
     scws = claims.pairs_for(load_dataset("scws"), words, preset.pairs)
     wic = load_dataset("wic")
-    chosen_on, test = (claims.pairs_for(wic[split], words, preset.pairs) for split in ("dev", "test"))
+    most = None if preset.pairs >= 100 else preset.pairs
+    chosen_on, test = (claims.pairs_for(wic[split], words, most) for split in ("dev", "test"))
     own = work.learn.vocabulary
     systems = {name: claims.LatentModes(work.kept.model(name, seed)) for name in LATENT}
     means = ContextMeans(skip_gram, weights="informed", number="silhouette", seed=seed)
@@ -143,6 +146,8 @@ def latent_modes(work: Work, name: str, seed: int) -> list[pd.DataFrame]:
     for word in work.sense_set.words:
         if word in model:
             occurrences, senses = labelled_occurrences(work.sense_set, word)
+            chosen = np.sort(np.random.default_rng(seed).permutation(len(senses))[:MOST_OCCURRENCES])
+            occurrences, senses = occurrences.select(chosen), senses[chosen]
             mass = system.senses_in_context(word, occurrences)[1]
             masses = model[word].basins.masses.numpy()
             found.append(claims.mode_calibration(word, mass.argmax(1), senses, masses))
@@ -226,9 +231,15 @@ def occurrences_in(work: Work, word: str, seed: int) -> Occurrences:
                           [0] * len(group.context))  # fmt: skip
 
 
+@cache
+def senses_corpus() -> Corpus:
+    """The built-in corpus, read once."""
+    return load_corpus("senses")
+
+
 def built_in(preset: Preset, name: str, share: float, seed: int) -> list[dict]:
     """A model of a share of the built-in corpus: nats above the optimum and senses; the whole flow's calibration."""
-    corpus = load_corpus("senses")
+    corpus = senses_corpus()
     part = corpus if share == 1 else corpus.split(share, seed=seed)[0]
     model, chosen = claims.fit_with_chosen_steps(
         lambda steps: MODELS[name](steps=steps, seed=seed), part, preset.ladder, seed

@@ -25,7 +25,7 @@ class Preset:
         ladder: steps, of 320 windows, among which those of a model of the built-in corpus are chosen.
         shares: of the built-in corpus; `real_shares` of the real text, with the steps of each.
         words: how many are asked for their entropy.
-        pairs: of SCWS and of each split of WiC, at most; `paths`: between contexts, for each word.
+        pairs: of SCWS, at most, since each word of them needs its modes; `paths`: between contexts, for each word.
     """
 
     seeds: int
@@ -42,9 +42,8 @@ class Preset:
 
 PRESETS = {
     "smoke": Preset(1, 1, 10, (10,), (0.03, 0.1), ((0.01, 5),), 40, 30, 2, 5000),
-    "minutes": Preset(1, 1, 1000, (100, 300), (0.03, 0.3, 1.0), ((0.1, 300),), 1000, 400, 6),
-    "table": Preset(5, 3, 1200, (100, 300, 900), (0.01, 0.03, 0.1, 0.3, 1.0), ((0.01, 150), (0.1, 600)),
-                    2000, 10_000, 10),
+    "minutes": Preset(1, 1, 1200, (100, 300), (0.03, 0.3, 1.0), ((0.1, 300),), 500, 100, 4),
+    "table": Preset(5, 2, 1200, (100, 300, 900), (0.01, 0.03, 0.1, 0.3, 1.0), ((0.01, 150), (0.1, 600)), 1000, 200, 6),
 }  # fmt: skip
 MODELS = {"flow": StochasticEmbedding, "gaussian": GaussianEmbedding, "point": PointEmbedding}
 HELD_OUT = 0.02  # of the sentences of the real text

@@ -14,7 +14,7 @@ ARI and AMI on CoarseWSD are in benchmarks/senses.py.
 
     smoke     a few steps, one seed, to see that everything runs
     minutes   one seed
-    table     five seeds of the built-in corpus, three of the real text
+    table     five seeds of the built-in corpus, two of the real text
 
 Cells (claim, seed) and models that are finished are read from --folder; those of other settings are made anew. Sets are
 read from LABKIT_DATA; one that is not there is an error that says how to get it, but with --skip-missing only a line.
@@ -137,6 +137,15 @@ class Bench:
             raise ValueError(f"no cell could be made: {'; '.join(dict.fromkeys(skipped.values()))}")
         return {"preset": self.options.preset, "corpus": self.options.corpus, "rows": rows, "skipped": skipped}
 
+    def command(self) -> str:
+        """What makes the same figures again."""
+        options = self.options
+        words = ["python benchmarks/claims.py", f"--preset {options.preset}"]
+        words += [f"--corpus {corpus}" for corpus in options.corpus]
+        if list(options.claims) != list(CLAIMS):
+            words.append(f"--claims {' '.join(options.claims)}")
+        return " ".join(words + (["--skip-grams runs/senses"] if options.skip_grams else []))
+
 
 def table_of(rows: list[dict]) -> pd.DataFrame:
     """Means over seeds of all figures and of the ends of their intervals, standard errors over seeds, and `seeds`."""
@@ -212,13 +221,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/claims"))
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--markdown", type=Path, help="write the tables there too")
+    parser.add_argument("--results", type=Path, help="write means and command there: data/claims/results.json")
     options = parser.parse_args(arguments)
     options.corpus = options.corpus or ["wikinews"]
-    report = Bench(options).run()
+    bench = Bench(options)
+    report = bench.run()
     page = markdown(report)
     if options.markdown:
         options.markdown.write_text(page, encoding="utf-8")
     rows = json.loads(table_of(report["rows"]).to_json(orient="records"))
+    if options.results:
+        rounded = [{k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items() if v is not None}
+                   for row in rows]  # fmt: skip
+        options.results.parent.mkdir(parents=True, exist_ok=True)
+        options.results.write_text(json.dumps({"command": bench.command(), "means": rounded}, indent=1) + "\n")
     print(json.dumps({**report, "means": rows}) if options.json else page)
 
 

@@ -57,10 +57,13 @@ def test_cells_that_are_finished_are_kept(bench, made, tmp_path, capsys):
 def test_the_table_has_means_intervals_and_paired_differences(bench, made, tmp_path, capsys):
     page = tmp_path / "page.md"
     arguments = ["--preset", "table", "--claims", "generalisation", "--markdown", str(page)]
-    run(bench, capsys, tmp_path, *arguments)
+    run(bench, capsys, tmp_path, *arguments, "--results", str(tmp_path / "results.json"))
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["command"].startswith("python benchmarks/claims.py --preset table --corpus wikinews")
+    assert {"table": "built-in", "system": "flow", "share": 1.0}.items() <= results["means"][12].items()
     text = page.read_text(encoding="utf-8")
     assert "- 1%, flow before gaussian: +0.1000 [+0.1000, +0.1000] (5 seeds)" in text
-    assert "| flow | 100% |" in text and "(3 seed(s))" in text
+    assert "| flow | 100% |" in text and "(2 seed(s))" in text
     rows = [{"table": "wic", "system": "flow", "seed": seed, **INTERVAL} for seed in (0, 1)]
     text = bench.markdown({"rows": rows, "skipped": {"wic-2": "it rained"}})
     assert "| flow | 0.600 [0.500, 0.700] | 0.500 ± 0.000 | 100 |" in text and "Left out: wic-2, it rained" in text

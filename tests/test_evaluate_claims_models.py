@@ -121,14 +121,14 @@ def test_a_point_is_the_same_in_every_sentence(little):
 
 def test_modes_as_senses_follow_bayes_rule(little):
     flow = little[1]
-    system = claims.LatentModes(flow, window=4)
+    system = claims.LatentModes(flow, window=4, samples=3000)
     sentences = [["bank", "river", "mud"], ["loan", "cash", "bank", "clerk"], ["bank", "zebra"]]
     seen = Occurrences.of("bank", sentences, [0, 2, 0])
     senses, p = system.senses_in_context("bank", seen)
     assert senses.shape == (len(flow["bank"].basins), 12) and p.sum(1) == pytest.approx(1, abs=1e-4)
     ids = [flow.vocabulary_[w] for w in ("loan", "cash", "clerk")]
-    assert p[1] == pytest.approx(flow["bank"].evidence([ids]).mode_mass[0].numpy(), abs=1e-5)
-    assert p[2] == pytest.approx(flow["bank"].basins.masses.numpy(), abs=0.02)  # nothing known: the density itself
+    assert p[1] == pytest.approx(flow["bank"].evidence([ids]).mode_mass[0].numpy(), abs=0.03)
+    assert p[2] == pytest.approx(flow["bank"].basins.masses.numpy(), abs=0.04)  # nothing known: the density itself
     here = system.transform("bank", seen)
     here = here / np.linalg.norm(here, axis=1, keepdims=True)
     cosine = here @ here.T

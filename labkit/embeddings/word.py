@@ -274,12 +274,6 @@ class WordDensity(Distribution):
         scores = self._scorer(ids.to(self._cells[0].device))
         return scores @ bags.to(scores).T
 
-    @torch.no_grad()
-    def hidden_given(self, contexts) -> Tensor:
-        """E[h(z, w)∣w, c]: what contexts an occurrence calls for, as a vector: ids (n, M) -> (n, H)."""
-        joint = self._cells[1][:, None] + self.log_likelihoods(contexts)
-        return joint.softmax(0).T @ self.model.hidden_at(self.word, self._cells[0])
-
     @cached_property
     def _scorer(self):
         """ids (W,) -> log p(c∣z,w) at every cell, (N, W); the normaliser, which is most of the work, only once."""

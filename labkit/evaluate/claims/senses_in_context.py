@@ -4,14 +4,19 @@ import numpy as np
 import pandas as pd
 import torch
 
+from labkit.density import draw
 from labkit.embeddings import PointEmbedding
 from labkit.embeddings.latent import LatentEmbedding
 from labkit.embeddings.occurrence import OccurrenceEmbedding
 from labkit.embeddings.peers import SenseInducer
 from labkit.evaluate.claims.intervals import bootstrap_interval, labelled, proportion_interval, rank_correlation
 from labkit.evaluate.pairs import best_threshold, contexts_alike, in_context
+from labkit.evaluate.proposals import weigh
+from labkit.evaluate.windows import LabelledWindows
 from labkit.text import Vocabulary
 from labkit.text.occurrences import Occurrences, PairsInContext
+
+CENTRE_WORDS = 300  # over which the mean of hidden vectors is taken
 
 
 class PointSenses(SenseInducer):
@@ -36,42 +41,55 @@ class LatentModes(SenseInducer):
     """The modes of p(z∣w) as senses; an occurrence is E[h(z, w)∣w, c], what contexts its place calls for.
 
     Vectors are hidden vectors of the decoder less their mean over words, since what all words call for says nothing.
+    Expectations given a context are importance-weighted over draws of the encoder.
 
     Arguments:
         embedding: fitted.
         window: words on each side of the occurrence that are looked at; None for those that the model learned from.
+        samples: S, for each occurrence.
+        seed: of these.
     """
 
-    def __init__(self, embedding: LatentEmbedding, window: int | None = None, seed: int = 0):
-        self.embedding, self.window, self.seed = embedding, window or embedding.window, seed
+    def __init__(self, embedding: LatentEmbedding, window: int | None = None, samples: int = 32, seed: int = 0):
+        self.embedding, self.window, self.samples, self.seed = embedding, window or embedding.window, samples, seed
+        generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            vectors = embedding.word_vectors.weight
-            z = self._one_place_each(vectors)
-            self.centre = embedding.decode(z, vectors).mean(0)
-
-    def _one_place_each(self, vectors: torch.Tensor) -> torch.Tensor:
-        with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(self.seed)
-            return self.embedding.prior(vectors).sample()
+            means = [embedding.hidden_at(word, draw(embedding.prior_of(word), 1, generator))
+                     for word in embedding.words[:: max(1, len(embedding.words) // CENTRE_WORDS)]]  # fmt: skip
+            self.centre = torch.cat(means).mean(0)
 
     def transform(self, word: str, occurrences: Occurrences) -> np.ndarray:
         """E[h(z, w)∣w, c] − mean, (n, H); that of the word itself where no word around is known."""
-        hidden = self.embedding[word].hidden_given(self._contexts(word, occurrences))
-        return (hidden - self.centre).cpu().numpy()
+        return self._given(word, occurrences)[0]
 
     def senses_in_context(self, word: str, occurrences: Occurrences) -> tuple[np.ndarray, np.ndarray]:
         """The mean hidden vector of each mode, (K, H), and the posterior mass of each, (n, K)."""
-        density = self.embedding[word]
-        places, log_mass, mode = density.cells
-        of_mode = torch.nn.functional.one_hot(mode, len(density.basins)).to(log_mass) * log_mass.exp()[:, None]
+        basins, vector = self.embedding[word].basins, self.embedding.word_vector(word)
         with torch.no_grad():
-            hidden = self.embedding.hidden_at(word, places)
-            senses = (of_mode / of_mode.sum(0).clamp_min(1e-12)).T @ hidden - self.centre
-        return senses.cpu().numpy(), density.evidence(self._contexts(word, occurrences)).mode_mass.cpu().numpy()
+            senses = torch.stack([self.embedding.decode(mode.members, vector).mean(0) for mode in basins])
+        _, z, shares = self._given(word, occurrences)
+        of_mode = torch.nn.functional.one_hot(basins.assign(z.flatten(0, 1)), len(basins)).to(shares)
+        mass = (of_mode.unflatten(0, shares.shape) * shares[..., None]).sum(0)
+        return (senses - self.centre).cpu().numpy(), mass.cpu().numpy()
+
+    @torch.no_grad()
+    def _given(self, word: str, occurrences: Occurrences) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
+        """E[h∣w, c] − mean, (n, H), and what it rests on: places (S, n, k) and their shares, (S, n)."""
+        self.embedding.row(word)  # raises
+        context = self._contexts(word, occurrences)
+        known = (context >= 0).any(1)
+        n, generator = len(context), torch.Generator().manual_seed(self.seed)
+        z = draw(self.embedding.prior_of(word), self.samples, generator)[:, None].repeat(1, n, 1)
+        shares = z.new_full((self.samples, n), 1 / self.samples)
+        if known.any():
+            windows = [LabelledWindows(word, context[known], np.full(known.sum(), ""))]
+            drawn = weigh(self.embedding, windows, self.samples, self.seed)
+            z[:, known], shares[:, known] = drawn.z, drawn.shares
+        hidden = self.embedding.decode(z, self.embedding.word_vector(word))
+        return ((hidden * shares[..., None]).sum(0) - self.centre).cpu().numpy(), z, shares
 
     def _contexts(self, word: str, occurrences: Occurrences) -> np.ndarray:
         """Ids (n, M), padded with −1, of the known words nearest to each occurrence."""
-        self.embedding.row(word)  # raises
         cut, vocabulary = self.embedding.tokenizer_, self.embedding.vocabulary_
         rows = []
         for i in range(len(occurrences)):
@@ -136,7 +154,9 @@ def wic_scores(system: SenseInducer, chosen_on: PairsInContext, test: PairsInCon
     return found | {"where_chosen": of_chosen, "commoner": commoner, "pairs": len(test)}
 
 
-def pairs_for(pairs: PairsInContext, words: Vocabulary | set, at_most: int, seed: int = 0) -> PairsInContext:
+def pairs_for(
+    pairs: PairsInContext, words: Vocabulary | set, at_most: int | None = None, seed: int = 0
+) -> PairsInContext:
     """Those pairs of which both headwords are known, of more than `at_most` a random choice.
 
     Raises:

@@ -17,7 +17,7 @@ from labkit.evaluate.claims.intervals import proportion_interval
 
 SMOOTH = 3.0  # the largest step at most so many times the median one
 STEPS = 20  # of a blended path
-DIRECTIONS = 32  # on which the Wasserstein distance is taken, for k > 1
+DIRECTIONS = 16  # on which the Wasserstein distance is taken, for k > 1
 POINTS = 4096  # draws that stand for a density over more than two coordinates
 KINDS = ("swap", "blend")
 
