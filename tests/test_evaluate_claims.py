@@ -36,8 +36,9 @@ def test_a_correlation_that_frequency_makes_goes_when_frequency_is_held(seed):
     assert claims.partial_rank_correlation(entropy + senses, senses, frequency) > 0.5
 
 
-def test_a_constant_has_no_correlation():
+def test_a_constant_has_no_correlation_and_no_interval():
     assert np.isnan(claims.rank_correlation(np.ones(5), np.arange(5)))
+    assert np.isnan(claims.bootstrap_interval(claims.rank_correlation, np.ones(5), np.arange(5), resamples=20)).all()
 
 
 def test_wilson_by_hand():

@@ -36,7 +36,8 @@ def bootstrap_interval(
     rng, n = np.random.default_rng(seed), sizes.pop()
     rows = rng.integers(n, size=(resamples, n))
     drawn = np.array([statistic(*(column[chosen] for column in columns)) for chosen in rows])
-    low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    drawn = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(drawn) else (np.nan, np.nan)
     return float(statistic(*columns)), float(low), float(high)
 
 
