@@ -87,6 +87,22 @@ def disambiguation(work: Work, seed: int) -> list[dict]:
     return rows
 
 
+def occurrence_senses(work: Work, seed: int) -> list[dict]:
+    """SCWS again, on fewer pairs: the modes of densities of occurrences beside the others."""
+    skip_gram = work.skip_gram(seed)
+    words = set(work.learn.vocabulary.words) & set(skip_gram.words)
+    pairs = claims.pairs_for(load_dataset("scws"), words, work.preset.occurrence_pairs)
+    means = ContextMeans(skip_gram, weights="informed", number="silhouette", seed=seed)
+    embedding = OccurrenceEmbedding(skip_gram, seed=seed).fit(skip_gram.corpus_, progress=False)
+    systems = {
+        "occurrences": claims.OccurrenceModes(embedding),
+        "flow": claims.LatentModes(work.kept.model("flow", seed)),
+        "context means": means.fit(skip_gram.corpus_, progress=False),
+    }
+    return [{"table": "scws, fewer pairs", "system": name, **claims.scws_scores(in_context(system, pairs), seed=seed)}
+            for name, system in systems.items()]  # fmt: skip
+
+
 def uncertainty(work: Work, seed: int) -> list[dict]:
     """Entropy against WordNet's senses, and mode masses against the frequencies of CoarseWSD's."""
     senses, vocabulary, skip_gram = load_dataset("wordnet_counts"), work.learn.vocabulary, work.skip_gram(seed)

@@ -25,6 +25,7 @@ class Preset:
         ladder: steps, of 320 windows, among which those of a model of the built-in corpus are chosen.
         shares: of the built-in corpus; `real_shares` of the real text, with the steps of each.
         words: how many are asked for their entropy.
+        occurrence_pairs: of SCWS on which densities of occurrences are compared, each word of them fitted anew.
         pairs: of SCWS, at most, since each word of them needs its modes; `paths`: between contexts, for each word.
     """
 
@@ -37,13 +38,15 @@ class Preset:
     words: int
     pairs: int
     paths: int
+    occurrence_pairs: int
     max_size: int = 20_000
 
 
 PRESETS = {
-    "smoke": Preset(1, 1, 10, (10,), (0.03, 0.1), ((0.01, 5),), 40, 30, 2, 5000),
-    "minutes": Preset(1, 1, 1200, (100, 300), (0.03, 0.3, 1.0), ((0.1, 300),), 500, 100, 4),
-    "table": Preset(5, 2, 1200, (100, 300, 900), (0.01, 0.03, 0.1, 0.3, 1.0), ((0.01, 150), (0.1, 600)), 1000, 200, 6),
+    "smoke": Preset(1, 1, 10, (10,), (0.03, 0.1), ((0.01, 5),), 40, 30, 2, 3, 5000),
+    "minutes": Preset(1, 1, 1200, (100, 300), (0.03, 0.3, 1.0), ((0.1, 300),), 500, 100, 4, 20),
+    "table": Preset(5, 2, 1200, (100, 300, 900), (0.01, 0.03, 0.1, 0.3, 1.0), ((0.01, 150), (0.1, 600)),
+                    1000, 200, 6, 60),
 }  # fmt: skip
 MODELS = {"flow": StochasticEmbedding, "gaussian": GaussianEmbedding, "point": PointEmbedding}
 HELD_OUT = 0.02  # of the sentences of the real text

@@ -42,6 +42,7 @@ CLAIMS = ("disambiguation", "uncertainty", "transitions", "generalisation")
 ON_REAL_TEXT = CLAIMS[:3]
 FIGURES = {  # of each table, those that are printed; "low" and "high" stand beside them where there is an interval
     "scws": ("avg_sim_c", "max_sim_c", "contexts", "pairs"),
+    "scws, fewer pairs": ("avg_sim_c", "max_sim_c", "contexts", "pairs"),
     "wic": ("accuracy", "commoner", "pairs"),
     "entailment": ("ap", "auc", "accuracy", "pairs"),
     "entropy": ("rho", "partial", "frequency", "words"),
@@ -52,6 +53,7 @@ FIGURES = {  # of each table, those that are printed; "low" and "high" stand bes
 }
 TITLES = {
     "scws": "SCWS: Spearman's ρ with people's ratings",
+    "scws, fewer pairs": "SCWS, fewer pairs: Spearman's ρ",
     "wic": "WiC: accuracy on test",
     "entailment": "Lexical entailment (Baroni et al. 2012)",
     "entropy": "Figures of a word against its number of WordNet senses, Spearman's ρ",
@@ -66,6 +68,8 @@ KEYS = ["table", "system", "group", "share"]
 def plan(preset: Preset, claims: list[str]) -> list[tuple]:
     """The cells: (claim, seed) and (claim, model, share, seed), those that share models of a seed together."""
     cells = [(claim, seed) for seed in range(preset.real_seeds) for claim in ON_REAL_TEXT if claim in claims]
+    if "disambiguation" in claims:
+        cells += [("occurrence_senses", seed) for seed in range(preset.real_seeds)]
     if "generalisation" in claims:
         cells += [("built-in", name, share, seed)
                   for seed in range(preset.seeds) for share in preset.shares for name in MODELS]  # fmt: skip
@@ -107,8 +111,10 @@ class Bench:
         shared = {"corpus": self.options.corpus, "steps": preset["steps"], "max_size": preset["max_size"]}
         if claim == "real":
             return {**shared, "shares": preset["real_shares"]}
-        return {**shared, "skip_grams": self.options.skip_grams is not None, "pairs": preset["pairs"],
-                "words": preset["words"], "paths": preset["paths"]}  # fmt: skip
+        shared["skip_grams"] = self.options.skip_grams is not None
+        if claim == "occurrence_senses":
+            return {**shared, "pairs": preset["occurrence_pairs"]}
+        return {**shared, "pairs": preset["pairs"], "words": preset["words"], "paths": preset["paths"]}
 
     def _work(self) -> claim_cells.Work:
         if self.work is None:

@@ -55,7 +55,7 @@ def diagnose_occurrences(
         except (KeyError, ValueError) as error:
             if type(error).__name__ == "NotFittedError":
                 raise
-            skipped[word] = str(error.args[0])
+            skipped[word] = str(error.args[0] if type(error) is KeyError else error)  # str() of a KeyError is quoted
             continue
         k = density.event_shape[0]
         covariance = np.atleast_2d(np.cov(density.places.numpy().T))
