@@ -5,6 +5,7 @@
     uncertainty      entropy of p(z∣w) against the number of WordNet senses, raw and with log frequency held fixed;
                      the mass of modes against the frequency of senses
     transitions      from one context to another: is the largest step of p(z∣w,c_t) at most 3 times the median one?
+    occurrence_senses  the modes of densities of occurrences on a few pairs of SCWS: a density is fitted for each word
     generalisation   held-out nats and senses against corpus size, on the built-in corpus and on real text
 
 Models of the real text (a flow, a Gaussian, a point model of as many parameters, a skip-gram) are trained once for each
@@ -27,7 +28,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -38,8 +39,8 @@ from claim_models import MODELS, PRESETS, Kept, Preset, real_text, sense_set, wh
 
 from labkit.evaluate import paired_difference
 
-CLAIMS = ("disambiguation", "uncertainty", "transitions", "generalisation")
-ON_REAL_TEXT = CLAIMS[:3]
+CLAIMS = ("disambiguation", "uncertainty", "transitions", "occurrence_senses", "generalisation")
+ON_REAL_TEXT = CLAIMS[:4]
 FIGURES = {  # of each table, those that are printed; "low" and "high" stand beside them where there is an interval
     "scws": ("avg_sim_c", "max_sim_c", "contexts", "pairs"),
     "scws, fewer pairs": ("avg_sim_c", "max_sim_c", "contexts", "pairs"),
@@ -68,8 +69,6 @@ KEYS = ["table", "system", "group", "share"]
 def plan(preset: Preset, claims: list[str]) -> list[tuple]:
     """The cells: (claim, seed) and (claim, model, share, seed), those that share models of a seed together."""
     cells = [(claim, seed) for seed in range(preset.real_seeds) for claim in ON_REAL_TEXT if claim in claims]
-    if "disambiguation" in claims:
-        cells += [("occurrence_senses", seed) for seed in range(preset.real_seeds)]
     if "generalisation" in claims:
         cells += [("built-in", name, share, seed)
                   for seed in range(preset.seeds) for share in preset.shares for name in MODELS]  # fmt: skip
@@ -83,6 +82,9 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace):
         self.options, self.preset, self.work = options, PRESETS[options.preset], None
+        if options.seeds is not None:
+            few = {name: min(options.seeds, getattr(self.preset, name)) for name in ("seeds", "real_seeds")}
+            self.preset = replace(self.preset, **few)
 
     def rows(self, cell: tuple) -> list[dict]:
         """Of a cell, from its file or made now."""
@@ -147,6 +149,7 @@ class Bench:
         """What makes the same figures again."""
         options = self.options
         words = ["python benchmarks/claims.py", f"--preset {options.preset}"]
+        words += [f"--seeds {options.seeds}"] if options.seeds is not None else []
         words += [f"--corpus {corpus}" for corpus in options.corpus]
         if list(options.claims) != list(CLAIMS):
             words.append(f"--claims {' '.join(options.claims)}")
@@ -222,6 +225,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--coarsewsd", type=Path, help="a folder in the layout of CoarseWSD-20; default: by name")
     parser.add_argument("--preset", choices=PRESETS, default="minutes")
     parser.add_argument("--claims", nargs="+", choices=CLAIMS, default=list(CLAIMS))
+    parser.add_argument("--seeds", type=int, metavar="N", help="no more than so many of the preset's seeds")
     parser.add_argument("--skip-grams", type=Path, help="the folder of benchmarks/senses.py, whose skip-grams to use")
     parser.add_argument("--skip-missing", action="store_true", help="leave out cells whose sets are not there")
     parser.add_argument("--folder", type=Path, default=Path("runs/claims"))

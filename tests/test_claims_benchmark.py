@@ -50,6 +50,8 @@ def test_cells_that_are_finished_are_kept(bench, made, tmp_path, capsys):
     (tmp_path / "cells" / "built-in-flow-0.01-3.json").unlink()
     run(bench, capsys, tmp_path, *arguments)
     assert made[n:] == [("flow", 0.01, 3)]
+    run(bench, capsys, tmp_path, *arguments, "--seeds", "2")  # fewer seeds are those that are there
+    assert len(made) == n + 1
     run(bench, capsys, tmp_path, "--preset", "minutes", "--claims", "generalisation")
     assert len(made) > n + 1  # another ladder of steps
 
