@@ -11,9 +11,11 @@ import torch
 
 import labkit as lk
 from labkit.demo import run_demo
+from labkit.embeddings.latent import LatentEmbedding
 from labkit.embeddings.saving import REGISTRY
 from labkit.evaluate import commands as on_sets
-from labkit.evaluate.windows import GRAMMAR_SEED
+from labkit.evaluate.diagnostics import diagnose
+from labkit.evaluate.windows import GRAMMAR_SEED, grammar_windows
 from labkit.folders import check_place
 from labkit.view.explorer import app
 
@@ -152,13 +154,20 @@ def _evaluate(options) -> None:
         models.append(lk.load(folder).to(lk.training.pick_device(options.device)))
     table = lk.compare(models, seed=GRAMMAR_SEED + options.seed)
     table.insert(0, "folder", [str(folder) for folder in options.models])
+    verdicts = {
+        str(folder): diagnose(model, grammar_windows(model.vocabulary_, per_word=20), samples=32).verdict
+        for folder, model in zip(options.models, models, strict=True)
+        if isinstance(model, LatentEmbedding)
+    }
     if options.json:
         rows = table.reset_index().to_dict(orient="records")
         rows = [{k: None if v != v else v for k, v in row.items()} for row in rows]  # JSON has no NaN
-        print(json.dumps({"rows": rows, **table.attrs}))
+        print(json.dumps({"rows": rows, **table.attrs, "verdicts": verdicts}))
     else:
         print(table.round(4).to_string())
         print(f"optimum {table.attrs['optimum']:.4f} ± {table.attrs['optimum_stderr']:.4f} nats per context word")
+        for folder, verdict in verdicts.items():
+            print(f"{folder}: {verdict}")
 
 
 def _explore(options) -> None:

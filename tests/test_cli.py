@@ -3,11 +3,13 @@
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import labkit.cli
@@ -161,6 +163,19 @@ def test_evaluate(capsys, point):
     assert row["nats"] > report["optimum"] > 0 and report["same_size"] is True
     status, out, _ = run(capsys, "evaluate", point, "--seed", "1")
     assert status == 0 and "PointEmbedding" in out and "optimum" in out
+
+
+def test_evaluate_says_whether_the_space_of_a_latent_model_is_used(capsys, point, tmp_path, monkeypatch):
+    corpus = load_corpus("senses", per_word=200, min_count=1)
+    small = StochasticEmbedding(vector_dim=8, word_dim=4, hidden=(8,), steps=2, batch_size=32, init=None)
+    small.fit(corpus, progress=False).save(tmp_path / "flow")
+    table = pd.DataFrame({"model": ["one", "other"]})
+    table.attrs |= {"optimum": 1.0, "optimum_stderr": 0.1}
+    monkeypatch.setattr("labkit.cli.lk.compare", lambda models, seed: table.copy())
+    _, out, _ = run(capsys, "evaluate", tmp_path / "flow", point)
+    assert re.search(r"/flow: .*of 2 coordinates are used", out) and "/point:" not in out
+    _, out, _ = run(capsys, "evaluate", tmp_path / "flow", point, "--json")
+    assert list(one_object(out)["verdicts"]) == [str(tmp_path / "flow")]
 
 
 @pytest.mark.parametrize("device", ["cpu", "auto"])

@@ -1,10 +1,8 @@
 """The density of one word, and what one can ask of it."""
 
 import math
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +12,6 @@ from torch.distributions import Distribution, Independent, Normal
 from labkit.density import (
     Estimate,
     Grid,
-    Mode,
     Modes,
     NullTable,
     Posterior,
@@ -24,6 +21,7 @@ from labkit.density import (
     hdr_levels,
     posterior,
 )
+from labkit.embeddings.answers import Cells, Evidence, WordMode, bag_of_words
 
 MIN_MASS = 0.05
 NULL_TABLE = Path(__file__).parents[1] / "density" / "mode_null.json"  # made by benchmarks/mode_null.py
@@ -37,25 +35,6 @@ LARGEST_TABLE = 4_000_000  # numbers p(c∣z,w), over places and words, that are
 def _null_table() -> NullTable:
     """The shipped thresholds, read once."""
     return NullTable.load(NULL_TABLE)
-
-
-@dataclass(frozen=True)
-class WordMode(Mode):
-    """A mode of a word's density, with the words and sentences that live there, best first.
-
-    `words` are ranked by p(c∣mode) log (p(c∣mode) / p(c∣w)): likely in the mode, and more so than for the word at
-    large. `sentences` are those of the corpus whose posterior mass lies most fully in the mode.
-    """
-
-    words: tuple[str, ...] = ()
-    sentences: tuple[str, ...] = ()
-
-
-class Evidence(NamedTuple):
-    """For n windows: log p(c∣w) in nats (n,), and the posterior mass of each mode (n, modes)."""
-
-    log_prob: Tensor
-    mode_mass: Tensor
 
 
 class WordDensity(Distribution):
@@ -140,9 +119,13 @@ class WordDensity(Distribution):
         ]
         return Modes(labelled, basins.assign)
 
+    @property
+    def cells(self) -> Cells:
+        """Places that stand for the density."""
+        return Cells(*self._cells)
+
     @cached_property
     def _cells(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Places (N, k), their log-masses (N,) and modes (N,): grid cells for k ≤ 2, samples above."""
         if self.event_shape[0] > 2:
             points = draw(self.prior, 4096)
             log_mass = torch.full((len(points),), -float(np.log(len(points))))
@@ -284,17 +267,16 @@ class WordDensity(Distribution):
             masses.append(share.T @ of_mode / total[:, None])
         return Evidence(torch.cat(log_prob), torch.cat(masses))
 
+    @torch.no_grad()
+    def log_likelihoods(self, contexts) -> Tensor:
+        """Σ_j log p(c_j∣z,w) at every one of `cells`, nats: ids (n, M), padded with −1, -> (N, n)."""
+        ids, bags = bag_of_words(torch.as_tensor(np.asarray(contexts)))
+        scores = self._scorer(ids.to(self._cells[0].device))
+        return scores @ bags.to(scores).T
+
     @cached_property
     def _scorer(self):
         """ids (W,) -> log p(c∣z,w) at every cell, (N, W); the normaliser, which is most of the work, only once."""
         hidden = self.model.hidden_at(self.word, self._cells[0])
         log_total = self.model.output.log_total(hidden)
         return lambda ids: self.model.output.scores(hidden, ids) - log_total[:, None]
-
-
-def bag_of_words(contexts: Tensor) -> tuple[Tensor, Tensor]:
-    """The distinct ids (W,) of windows (n, M) padded with −1, and how often each stands in each, (n, W)."""
-    ids, place = torch.unique(contexts.clamp_min(0), return_inverse=True)
-    bags = torch.zeros(len(contexts), len(ids))
-    bags.scatter_add_(1, place, (contexts >= 0).to(bags))
-    return ids, bags
