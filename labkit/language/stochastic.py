@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
+from labkit.density import GridPosterior
 from labkit.flows.flow import FlowDistribution, neural_spline_flow
-from labkit.language.base import LanguageModel, draw
+from labkit.language.base import LanguageModel, check_ids, draw
 from labkit.language.discrete import DiscreteLM, read_and_draw
 from labkit.networks.mlp import ContextMLP
 
@@ -55,6 +56,8 @@ class StochasticLM(LanguageModel):
         k: stochastic coordinates.
         samples: S in the loss.
         layers: spline layers of the flow; 0 for a Gaussian.
+        anchored: the decoder reads z alone, and adds the same to h_t wherever z stands: a place in z means the same
+            after every text and for every word, so that densities can be drawn in one plane. Else it reads h_t too.
 
     Raises:
         ValueError: for k < 0 or no samples.
@@ -76,17 +79,18 @@ class StochasticLM(LanguageModel):
         width: int = 128,
         blocks: int = 4,
         heads: int = 4,
+        anchored: bool = False,
     ):
         super().__init__(vocabulary_size, context)
         if k < 0 or samples < 1:
             raise ValueError(f"expected k >= 0 and samples >= 1; got k={k} and samples={samples}")
-        self.k, self.samples = k, samples
+        self.k, self.samples, self.layers, self.anchored = k, samples, layers, anchored
         self.trunk = DiscreteLM(vocabulary_size, context, width, blocks, heads)
         if k:
             self.to_context = nn.Linear(2 * width, CONTEXT)
             self.prior = neural_spline_flow(k, CONTEXT, layers, hidden=(32,))
             self.proposal = ContextMLP(0, 2 * width, (64,), 2 * k, zero_init=True)
-            self.decoder = ContextMLP(k, width, (width,), width)
+            self.decoder = ContextMLP(k, 0 if anchored else width, (width,), width)
 
     def prior_context(
         self, h: Float[Tensor, "*batch width"], newest: Float[Tensor, "*batch width"]
@@ -107,11 +111,33 @@ class StochasticLM(LanguageModel):
         h = self.trunk.transformer(rows)
         return self.prior(self.prior_context(h[:, 1:], rows[:, 1:]))
 
+    def density(self, text: Int[Tensor, "n"]) -> FlowDistribution:
+        """p(z_t∣x_t, h_t) after the last token of one text: a single density over (k,)."""
+        return self.prior(self.embedding(text[None]).context[0, -1])
+
+    @torch.no_grad()
+    def next_given(self, text: Int[Tensor, "n"], z: Float[Tensor, "*points k"]) -> Float[Tensor, "*points V"]:
+        """log p(x_{t+1} = ·∣z_t = z, h_t) after one text of t tokens (nats): what follows if the draw falls there."""
+        self.check_tokens(text[None])
+        return self.log_probs(z, self.trunk.transformer(self.trunk.rows(text[None]))[0, -1])
+
+    def given_next(self, text: Int[Tensor, "n"], token: int) -> GridPosterior:
+        """p(z_t∣x_≤t+1) ∝ p(z_t∣x_t, h_t) p(x_{t+1} = token∣z_t, h_t): the density moved by the token that follows.
+
+        On a grid, by Bayes' rule; its `log_evidence` is log p(token∣text), exact up to the size of the cells.
+
+        Raises:
+            ValueError: for k > 2, or tokens that do not fit.
+        """
+        check_ids(torch.tensor([token]), self.vocabulary_size)
+        generator = torch.Generator().manual_seed(0)  # of the draws that place the grid
+        return GridPosterior(self.density(text), lambda z: self.next_given(text, z)[..., token], generator=generator)
+
     def log_probs(
         self, z: Float[Tensor, "*samples k"], h: Float[Tensor, "*batch width"]
     ) -> Float[Tensor, "*samples V"]:
         """log p(x_{t+1} = ·∣z_t, h_t) (nats)."""
-        return self.trunk.log_probs(h + self.decoder(z, h))
+        return self.trunk.log_probs(h + self.decoder(z, None if self.anchored else h))
 
     def bound(
         self, tokens: Int[Tensor, "batch n"], samples: int = 1, generator: Generator | None = None
