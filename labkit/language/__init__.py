@@ -12,9 +12,11 @@ from labkit.language.base import LanguageModel
 from labkit.language.code import GaussianCode
 from labkit.language.discrete import DiscreteLM
 from labkit.language.evaluation import Evaluation, calibration_error, draws_per_second, evaluate
+from labkit.language.saving import load_language_model, save_language_model
 from labkit.language.stochastic import StochasticLM, Usage
 from labkit.language.tarflow import PatchFlow, TarFlowLM
 from labkit.language.transformations import Affine, Mix1, MixD, PatchTransformation
+from labkit.language.words import Words
 
 __all__ = [
     "LETTERS",
@@ -32,8 +34,11 @@ __all__ = [
     "TarFlowLM",
     "TextBatches",
     "Usage",
+    "Words",
     "calibration_error",
     "draws_per_second",
     "evaluate",
+    "load_language_model",
+    "save_language_model",
     "sequences",
 ]

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
+from labkit.density import GridPosterior
 from labkit.flows.flow import FlowDistribution, neural_spline_flow
-from labkit.language.base import LanguageModel, draw
+from labkit.language.base import LanguageModel, check_ids, draw
 from labkit.language.discrete import DiscreteLM, read_and_draw
 from labkit.networks.mlp import ContextMLP
 
@@ -55,9 +56,12 @@ class StochasticLM(LanguageModel):
         k: stochastic coordinates.
         samples: S in the loss.
         layers: spline layers of the flow; 0 for a Gaussian.
+        bottleneck: p(x_{t+1}∣z_t, x_t), so that what was read before x_t speaks through the density of z_t alone. A
+            place in z then means the same for a word after every text, as in `labkit.embeddings`, and z cannot be
+            ignored; what k coordinates cannot hold is lost. Otherwise the decoder reads h_t too.
 
     Raises:
-        ValueError: for k < 0 or no samples.
+        ValueError: for k < 0, no samples, or a bottleneck of no coordinates.
 
     Example:
         >>> model = StochasticLM(vocabulary_size=27, context=16, k=2, width=32, blocks=1, heads=2)
@@ -76,17 +80,20 @@ class StochasticLM(LanguageModel):
         width: int = 128,
         blocks: int = 4,
         heads: int = 4,
+        bottleneck: bool = False,
     ):
         super().__init__(vocabulary_size, context)
         if k < 0 or samples < 1:
             raise ValueError(f"expected k >= 0 and samples >= 1; got k={k} and samples={samples}")
-        self.k, self.samples = k, samples
+        if bottleneck and not k:
+            raise ValueError("a bottleneck of k=0 coordinates lets nothing through; expected k >= 1")
+        self.k, self.samples, self.layers, self.bottleneck = k, samples, layers, bottleneck
         self.trunk = DiscreteLM(vocabulary_size, context, width, blocks, heads)
         if k:
             self.to_context = nn.Linear(2 * width, CONTEXT)
             self.prior = neural_spline_flow(k, CONTEXT, layers, hidden=(32,))
             self.proposal = ContextMLP(0, 2 * width, (64,), 2 * k, zero_init=True)
-            self.decoder = ContextMLP(k, width, (width,), width)
+            self.decoder = ContextMLP(k, width, (64,) if bottleneck else (width,), width)
 
     def prior_context(
         self, h: Float[Tensor, "*batch width"], newest: Float[Tensor, "*batch width"]
@@ -107,11 +114,35 @@ class StochasticLM(LanguageModel):
         h = self.trunk.transformer(rows)
         return self.prior(self.prior_context(h[:, 1:], rows[:, 1:]))
 
+    def density(self, text: Int[Tensor, "n"]) -> FlowDistribution:
+        """p(z_t∣x_t, h_t) after the last token of one text: a single density over (k,)."""
+        return self.prior(self.embedding(text[None]).context[0, -1])
+
+    @torch.no_grad()
+    def next_given(self, text: Int[Tensor, "n"], z: Float[Tensor, "*points k"]) -> Float[Tensor, "*points V"]:
+        """log p(x_{t+1} = ·∣z_t = z, h_t) after one text of t tokens (nats): what follows if the draw falls there."""
+        self.check_tokens(text[None])
+        rows = self.trunk.rows(text[None])
+        return self.log_probs(z, self.trunk.transformer(rows)[0, -1], rows[0, -1])
+
+    def given_next(self, text: Int[Tensor, "n"], token: int) -> GridPosterior:
+        """p(z_t∣x_≤t+1) ∝ p(z_t∣x_t, h_t) p(x_{t+1} = token∣z_t, h_t): the density moved by the token that follows.
+
+        On a grid, by Bayes' rule; its `log_evidence` is log p(token∣text), exact up to the size of the cells.
+
+        Raises:
+            ValueError: for k > 2, or tokens that do not fit.
+        """
+        check_ids(torch.tensor([token]), self.vocabulary_size)
+        generator = torch.Generator().manual_seed(0)  # of the draws that place the grid
+        return GridPosterior(self.density(text), lambda z: self.next_given(text, z)[..., token], generator=generator)
+
     def log_probs(
-        self, z: Float[Tensor, "*samples k"], h: Float[Tensor, "*batch width"]
+        self, z: Float[Tensor, "*samples k"], h: Float[Tensor, "*batch width"], newest: Float[Tensor, "*batch width"]
     ) -> Float[Tensor, "*samples V"]:
-        """log p(x_{t+1} = ·∣z_t, h_t) (nats)."""
-        return self.trunk.log_probs(h + self.decoder(z, h))
+        """log p(x_{t+1} = ·∣z_t, h_t), or with a bottleneck ·∣z_t, x_t, of which the row is `newest` (nats)."""
+        seen = newest if self.bottleneck else h
+        return self.trunk.log_probs(seen + self.decoder(z, seen))
 
     def bound(
         self, tokens: Int[Tensor, "batch n"], samples: int = 1, generator: Generator | None = None
@@ -143,7 +174,7 @@ class StochasticLM(LanguageModel):
         total = None
         for _ in range(samples):  # one by one, so that memory does not grow with S
             u = torch.empty(*h.shape[:-1], self.k, dtype=h.dtype, device=h.device).normal_(generator=generator)
-            log_p = self.log_probs(self.prior.transform(u, context), h)
+            log_p = self.log_probs(self.prior.transform(u, context), h, rows)
             total = log_p if total is None else torch.logaddexp(total, log_p)
         return total - math.log(samples)
 
@@ -166,7 +197,7 @@ class StochasticLM(LanguageModel):
         fresh = self.prior.transform(torch.empty_like(u).normal_(generator=generator), context)
 
         def nats(points: Tensor) -> float:
-            return -self.log_probs(points, h).gather(-1, tokens[None, ..., None]).mean().item()
+            return -self.log_probs(points, h, rows).gather(-1, tokens[None, ..., None]).mean().item()
 
         return Usage(kl.mean().item(), nats(z), nats(z.roll(1, 1)), nats(fresh))
 
@@ -186,7 +217,7 @@ class StochasticLM(LanguageModel):
         def draw_next(h: Tensor, newest: Tensor) -> Tensor:
             u = torch.empty(len(h), self.k, dtype=h.dtype, device=h.device).normal_(generator=generator)
             z = self.prior.transform(u, self.prior_context(h, newest))
-            return draw(self.log_probs(z, h), generator)
+            return draw(self.log_probs(z, h, newest), generator)
 
         return read_and_draw(self.trunk, draw_next, count, length, prompt, cached)
 
@@ -200,7 +231,7 @@ class StochasticLM(LanguageModel):
         self.check_tokens(tokens)
         rows, h = self._read(tokens)
         u, log_ratio = self._propose(tokens, h, samples, generator)
-        log_p = self.log_probs(self.prior.transform(u, self.prior_context(h, rows)), h)
+        log_p = self.log_probs(self.prior.transform(u, self.prior_context(h, rows)), h, rows)
         return log_ratio, log_p.gather(-1, tokens[None, ..., None].expand(samples, -1, -1, -1)).squeeze(-1)
 
     def _propose(self, tokens: Tensor, h: Tensor, samples: int, generator: Generator | None) -> tuple[Tensor, Tensor]:

@@ -63,7 +63,7 @@ def _places(density: OccurrenceDensity) -> tuple[Tensor, Tensor]:
 
 def _observed(density: OccurrenceDensity, points: Tensor, context) -> np.ndarray:
     """log N(z(c); z, r Σ_w) at the places: the likelihood of `OccurrenceDensity.given`."""
-    z, ratio = density.place(context)
+    z, ratio = density.observe(context)
     covariance = torch.as_tensor(ratio * density.noise, dtype=torch.float32) + 1e-6 * torch.eye(len(z))
     return torch.distributions.MultivariateNormal(z, covariance).log_prob(points).double().numpy()
 
