@@ -14,7 +14,7 @@ A cell (system, seed) that is finished is read from its file in --folder, as is 
 settings or another text are made anew. With gensim installed, its words per second stand beside ours.
 
     python benchmarks/senses.py --coarsewsd DIR [--corpus FILE_OR_NAME]... [--preset table] [--systems NAME...]
-                                [--folder runs/senses] [--json] [--markdown FILE]
+                                [--folder runs/senses] [--finished] [--json] [--markdown FILE]
 """
 
 import argparse
@@ -74,8 +74,14 @@ def cell(name: str, seed: int, skip_gram, corpus: Corpus, sense_set: SenseSet, w
             "fit_seconds": seconds, "words": table.to_dict(orient="index")}  # fmt: skip
 
 
-def run(sense_set: SenseSet, corpora: list[str], preset: str, systems: list[str], folder: Path) -> dict:
-    """All cells, those that are there read and the others made: {"cells": [...], "skipped": {...}, "text": {...}}."""
+def run(
+    sense_set: SenseSet, corpora: list[str], preset: str, systems: list[str], folder: Path, finished: bool = False
+) -> dict:  # fmt: skip
+    """All cells, those that are there read and the others made: {"cells": [...], "skipped": {...}, "text": {...}}.
+
+    Arguments:
+        finished: take those that are there, and make none.
+    """
     corpus = text_of(sense_set.sentences(), corpora, min_count=5)
     plan = PRESETS[preset]
     settings, words = settings_of(plan, corpus, sense_set)
@@ -85,6 +91,8 @@ def run(sense_set: SenseSet, corpora: list[str], preset: str, systems: list[str]
         skip_gram = None
         for name in systems:
             path = folder / f"{name}-{seed}.json"
+            if finished and not _kept(path, settings):
+                continue
             if not _kept(path, settings):
                 skip_gram = skip_gram or skip_gram_of(seed, corpus, plan, folder, settings)
                 _write(path, {"settings": settings} | cell(name, seed, skip_gram, corpus, sense_set, words))
@@ -167,12 +175,11 @@ def markdown(report: dict, table: pd.DataFrame) -> str:
         if part not in table.index.get_level_values("part"):
             continue
         rows = table.xs(part, level="part").sort_values("ari", ascending=False)
-        size = f"{int(rows.words.iloc[0])} of {report['set']}, {int(rows.seeds.iloc[0])} seed(s)"
-        lines += [f"**{title}** ({size})", ""]
-        lines += ["| system | ARI | AMI | V | paired F | B-cubed | clusters | seconds |", "|---|" + "---:|" * 7]
+        lines += [f"**{title}** ({int(rows.words.iloc[0])} of {report['set']})", ""]
+        lines += ["| system | ARI | AMI | V | paired F | B-cubed | clusters | seconds | seeds |", "|---|" + "---:|" * 8]
         for (_, name), row in rows.iterrows():
             figures = [_with_error(row, figure) for figure in METRICS]
-            lines.append(f"| {name} | {' | '.join(figures)} | {row.seconds:.0f} |")
+            lines.append(f"| {name} | {' | '.join(figures)} | {row.seconds:.0f} | {int(row.seeds)} |")
         lines.append("")
     lines.append(f"Text: {text['tokens']:,} words of {text['vocabulary']:,} kinds. "
                  + ", ".join(f"{name}: {speed:,.0f} words/s" for name, speed in report["speed"].items()))  # fmt: skip
@@ -194,12 +201,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--preset", choices=PRESETS, default="minutes")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, help="default: all that can run here")
     parser.add_argument("--folder", type=Path, default=Path("runs/senses"))
+    parser.add_argument("--finished", action="store_true", help="a table of the cells that are there; make none")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--markdown", type=Path, help="write the table there too")
     options = parser.parse_args(arguments)
     without = {} if options.systems else left_out()
     systems = options.systems or [name for name in SYSTEMS if name not in without]
-    report = run(read_coarsewsd(options.coarsewsd), options.corpus, options.preset, systems, options.folder)
+    sense_set = read_coarsewsd(options.coarsewsd)
+    report = run(sense_set, options.corpus, options.preset, systems, options.folder, options.finished)
     report["skipped"] |= {f"system {name}": reason for name, reason in without.items()}
     table = table_of(report["cells"])
     page = markdown(report, table)
