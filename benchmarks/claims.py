@@ -231,7 +231,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/claims"))
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--markdown", type=Path, help="write the tables there too")
-    parser.add_argument("--results", type=Path, help="write means and command there: data/claims/results.json")
+    parser.add_argument("--results", type=Path, help="write means and command there: data/results/claims.json")
     options = parser.parse_args(arguments)
     options.corpus = options.corpus or ["wikinews"]
     bench = Bench(options)
