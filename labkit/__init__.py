@@ -4,10 +4,12 @@ __version__ = "0.1.0"
 
 from labkit.budget import Budget
 from labkit.embeddings import (
+    ContextualEmbedding,
     Embedding,
     GaussianEmbedding,
     MixtureEmbedding,
     NotFittedError,
+    OccurrenceEmbedding,
     PointEmbedding,
     StochasticEmbedding,
     TruncatedEmbedding,
@@ -21,8 +23,8 @@ from labkit.view import TrainingRecorder, explore, export_html, plot_comparison,
 load = Embedding.load
 
 __all__ = [
-    "Budget", "CheckpointError", "Corpus", "Embedding", "GaussianEmbedding", "MixtureEmbedding", "NotFittedError",
-    "PointEmbedding", "StochasticEmbedding", "Tokenizer", "TrainingDiverged", "TrainingRecorder", "TruncatedEmbedding",
+    "Budget", "CheckpointError", "ContextualEmbedding", "Corpus", "Embedding", "GaussianEmbedding",
+    "MixtureEmbedding", "NotFittedError", "OccurrenceEmbedding", "PointEmbedding", "StochasticEmbedding", "Tokenizer", "TrainingDiverged", "TrainingRecorder", "TruncatedEmbedding",
     "Vocabulary", "compare", "explore", "export_html", "load", "load_corpus", "load_dataset", "plot_comparison",
     "plot_density",
 ]  # fmt: skip
