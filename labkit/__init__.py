@@ -24,7 +24,7 @@ load = Embedding.load
 
 __all__ = [
     "Budget", "CheckpointError", "ContextualEmbedding", "Corpus", "Embedding", "GaussianEmbedding",
-    "MixtureEmbedding", "NotFittedError", "OccurrenceEmbedding", "PointEmbedding", "StochasticEmbedding", "Tokenizer", "TrainingDiverged", "TrainingRecorder", "TruncatedEmbedding",
-    "Vocabulary", "compare", "explore", "export_html", "load", "load_corpus", "load_dataset", "plot_comparison",
-    "plot_density",
+    "MixtureEmbedding", "NotFittedError", "OccurrenceEmbedding", "PointEmbedding", "StochasticEmbedding",
+    "Tokenizer", "TrainingDiverged", "TrainingRecorder", "TruncatedEmbedding", "Vocabulary", "compare",
+    "explore", "export_html", "load", "load_corpus", "load_dataset", "plot_comparison", "plot_density",
 ]  # fmt: skip
