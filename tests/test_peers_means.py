@@ -162,3 +162,12 @@ def test_vectors_of_all_words(skip_gram):
     cosine = unit @ unit.T
     assert table.shape == (len(skip_gram.vocabulary_), 16)
     assert cosine[:12, :12].mean() > cosine[:12, 12:].mean() + 0.2  # words of one sense keep company
+
+
+def test_a_text_with_marked_words_has_vectors_around_them(text):
+    """Words that were never a centre have no vector of their own: their output vectors stand for it."""
+    places = [text.words(i).index("bank") for i in range(len(text))]
+    marked = Corpus.from_sentences([" ".join(text.words(i)) for i in range(len(text))], targets=places, min_count=1)
+    skip_gram = PointEmbedding(vector_dim=16, steps=60, batch_size=128, negatives=32).fit(marked, progress=False)
+    vectors = ContextMeans(skip_gram).fit(marked).transform("bank", occurrences())
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1) and len(np.unique(vectors.round(6), axis=0)) > 50

@@ -11,7 +11,7 @@ from labkit.density import posterior
 from labkit.embeddings.fitting import fit_flow
 from labkit.embeddings.halves import Halves, agreed_groups, discriminants, halve
 from labkit.embeddings.peers.inducer import SenseInducer
-from labkit.embeddings.peers.means import at_scale, by_silhouette, context_vectors
+from labkit.embeddings.peers.means import at_scale, by_silhouette, word_vectors
 from labkit.embeddings.peers.weights import Around
 from labkit.embeddings.places import MOST_DIRECTIONS, PlacesDensity
 from labkit.embeddings.point import PointEmbedding
@@ -175,7 +175,7 @@ class OccurrenceEmbedding(SenseInducer):
         self.embedding_: PointEmbedding = (
             embedding if "words_" in vars(embedding) else embedding.fit(corpus, progress=progress)
         )
-        vectors = context_vectors(self.embedding_)
+        vectors = word_vectors(self.embedding_)
         self.vectors_ = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         self.frequencies_ = self.embedding_.vocabulary_.frequencies
         self.corpus_ = corpus

@@ -55,7 +55,7 @@ class ContextMeans(SenseInducer):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(map(repr, known))}")
         embedding = at_scale(corpus, self.seed) if self.embedding is None else self.embedding
         self.embedding_ = embedding if "words_" in vars(embedding) else embedding.fit(corpus, progress=progress)
-        self._vectors, self._centres = context_vectors(self.embedding_), {}
+        self._vectors, self._centres = word_vectors(self.embedding_), {}
         return self
 
     def transform(self, word: str, occurrences: Occurrences) -> np.ndarray:
@@ -107,7 +107,7 @@ class ContextMeans(SenseInducer):
         return centres, nearness / nearness.sum(1, keepdims=True)
 
 
-def context_vectors(embedding: PointEmbedding) -> np.ndarray:
+def word_vectors(embedding: PointEmbedding) -> np.ndarray:
     """v of every word as it stands around others, (V, d): its centre vector.
 
     Where the text marks one word in a sentence, the words around have none, and output vectors stand for them.

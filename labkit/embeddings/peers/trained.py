@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from labkit.embeddings.base import WORDS_TO_SPARE
 from labkit.embeddings.peers.inducer import SenseInducer
-from labkit.embeddings.peers.means import at_scale
+from labkit.embeddings.peers.means import at_scale, word_vectors
 from labkit.embeddings.peers.merging import check_whole
 from labkit.embeddings.peers.weights import SMOOTH, Around
 from labkit.text import Corpus, Tokenizer, Vocabulary, WindowBatch, Windows
@@ -148,11 +148,9 @@ class OnContextVectors(TrainedPeer):
     def _prepare(self, corpus: Corpus, progress: bool) -> None:
         embedding = at_scale(corpus, self.seed) if self.embedding is None else self.embedding
         self.embedding_ = embedding if "words_" in vars(embedding) else embedding.fit(corpus, progress=progress)
-        self._marked = corpus.targets is not None
 
     def _build(self, vocabulary: Vocabulary) -> None:
-        outputs = self.embedding_.output.vectors.weight.detach().cpu().numpy()
-        vectors = self._rows(vocabulary, outputs if self._marked else self.embedding_.vectors())
+        vectors = self._rows(vocabulary, word_vectors(self.embedding_))
         weights = SMOOTH / (SMOOTH + vocabulary.frequencies)
         self.register_buffer("vectors", vectors, persistent=False)
         self.register_buffer("weights", torch.as_tensor(weights, dtype=torch.float32), persistent=False)
