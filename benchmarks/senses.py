@@ -30,7 +30,7 @@ from labkit.embeddings import Embedding, PointEmbedding
 from labkit.embeddings.peers import at_scale
 from labkit.evaluate.clusters import METRICS
 from labkit.evaluate.induction import macro_parts, score_inducer, skipped, text_of
-from labkit.evaluate.systems import ALONE, SYSTEMS, left_out, make
+from labkit.evaluate.systems import ALONE, BASELINE, CONTEXTUAL, SYSTEMS, TRIVIAL, left_out, make
 from labkit.text import Corpus
 from labkit.text.occurrences import SenseSet
 from labkit.text.sense_sets import read_coarsewsd
@@ -167,6 +167,22 @@ def table_of(cells: list[dict]) -> pd.DataFrame:
     return means.join(errors.add_suffix("_stderr")).join(groups.words.first()).join(groups.size().rename("seeds"))
 
 
+def ahead(cells: list[dict]) -> pd.DataFrame:
+    """Macro ARI of each system less that of its yardstick with the same seed: mean, standard error, seeds.
+
+    The yardstick is k-means on the skip-gram's context means with the true number given; for contextual systems that on
+    the same vectors of the encoder.
+    """
+    macro = {(cell["system"], cell["seed"]): pd.DataFrame(cell["words"]).T.ari.astype(float).mean() for cell in cells}
+    rows = []
+    for (system, seed), ari in macro.items():
+        yardstick = "contextual-given" if system in CONTEXTUAL else BASELINE
+        if system not in (*TRIVIAL, yardstick) and (yardstick, seed) in macro:
+            rows.append({"system": system, "yardstick": yardstick, "ahead": ari - macro[yardstick, seed]})
+    groups = pd.DataFrame(rows, columns=["system", "yardstick", "ahead"]).groupby(["system", "yardstick"], sort=False)
+    return groups.ahead.agg(["mean", "sem", "size"])
+
+
 def markdown(report: dict, table: pd.DataFrame) -> str:
     """The table as Markdown, one for each part, the best ARI first."""
     titles = {"all": "All words", "balanced": "Words without a rare sense", "rare": "Words with a rare sense"}
@@ -181,6 +197,11 @@ def markdown(report: dict, table: pd.DataFrame) -> str:
             figures = [_with_error(row, figure) for figure in METRICS]
             lines.append(f"| {name} | {' | '.join(figures)} | {row.seconds:.0f} | {int(row.seeds)} |")
         lines.append("")
+    lines += ["Macro ARI ahead of a yardstick that is told the number, paired over seeds:", ""]
+    for (system, yardstick), row in ahead(report["cells"]).iterrows():
+        error = f" ± {row['sem']:.3f}" if row["size"] > 1 else ""
+        lines.append(f"- {system} before {yardstick}: {row['mean']:+.3f}{error} ({int(row['size'])} seed(s))")
+    lines.append("")
     lines.append(f"Text: {text['tokens']:,} words of {text['vocabulary']:,} kinds. "
                  + ", ".join(f"{name}: {speed:,.0f} words/s" for name, speed in report["speed"].items()))  # fmt: skip
     lines += [f"Left out: {word}, {reason}." for word, reason in report["skipped"].items()]

@@ -241,6 +241,8 @@ def test_the_table_is_made_once_and_read_again(benchmark, folder, tmp_path, caps
     monkeypatch.setattr(benchmark, "skip_gram_of", None)
     benchmark.main(arguments)
     assert json.loads(capsys.readouterr().out)["rows"] == first["rows"]
+    benchmark.main([*arguments, "--systems", "all-in-one", "informed-given", "--finished"])  # the second is not there
+    assert {row["system"] for row in json.loads(capsys.readouterr().out)["rows"]} == {"all-in-one"}
 
 
 def test_the_table_over_seeds(benchmark):
@@ -251,6 +253,19 @@ def test_the_table_over_seeds(benchmark):
     row = benchmark.table_of(cells).loc[("all", "s", "S")]
     assert row.ari == pytest.approx(0.6) and row.ari_stderr == pytest.approx(0.1) and row.seconds == pytest.approx(11)
     assert row.seeds == 2 and row.words == 1
+
+
+def test_ahead_is_paired_over_seeds(benchmark):
+    def cell(system, seed, *aris):
+        return {"system": system, "seed": seed, "words": {str(i): {"ari": ari} for i, ari in enumerate(aris)}}
+
+    cells = [cell("skipgram-given", 0, 0.2, 0.4), cell("skipgram-given", 1, 0.6, 0.6), cell("all-in-one", 0, 0, 0),
+             cell("occurrences", 0, 0.5, 0.3), cell("occurrences", 1, 0.9, 0.7), cell("occurrences", 2, 1, 1),
+             cell("contextual", 0, 1, 1)]  # fmt: skip
+    found = benchmark.ahead(cells)
+    assert found.index.tolist() == [("occurrences", "skipgram-given")]  # no yardstick of the same seed for the others
+    row = found.iloc[0]
+    assert row["mean"] == pytest.approx(0.15) and row["sem"] == pytest.approx(0.05) and row["size"] == 2
 
 
 def test_a_set_by_name_from_a_folder(folder):
