@@ -272,7 +272,7 @@ def test_what_cannot_be_answered(fitted, model):
         means.assign("bank", few)
     with pytest.raises(ValueError, match="parts is 'all'; expected one of 'token', 'last'"):
         ContextualEmbedding(model, parts="all").fit()
-    with pytest.raises(ValueError, match="number is 'some'; expected 'given' or 'silhouette'"):
+    with pytest.raises(ValueError, match="number is 'some'; expected one of 'given', 'silhouette'"):
         ContextualMeans(model, number="some").fit()
     with pytest.raises(ValueError, match="most is 1; expected a whole number of at least 2"):
         ContextualEmbedding(model, most=1).fit()

@@ -8,7 +8,7 @@ import numpy as np
 from labkit.embeddings.fitting import fit_flow
 from labkit.embeddings.halves import discriminants
 from labkit.embeddings.peers.inducer import SenseInducer
-from labkit.embeddings.peers.means import by_silhouette, k_means
+from labkit.embeddings.peers.means import VectorClusters
 from labkit.embeddings.places import MOST_DIRECTIONS, PlacesDensity
 from labkit.embeddings.pretrained import PARTS, Encoder
 from labkit.embeddings.views import Components, compact_and_agreed
@@ -61,21 +61,16 @@ class Contextual(SenseInducer):
         return f"{Path(str(self.model)).name} {self.parts}"
 
 
-class ContextualMeans(Contextual):
+class ContextualMeans(VectorClusters, Contextual):
     """k-means on the vectors of occurrences: the yardstick of `ContextualEmbedding`, on the very same vectors.
 
     Arguments:
         model, parts, cache, seed: see `Contextual`.
-        number: "given", as many clusters as `assign` is told, or "silhouette", found.
+        number: "given" or "silhouette": see `VectorClusters`.
     """
 
     def __init__(self, model="minilm", *, parts="last", number="given", cache=None, seed=0):
         self._remember(locals())
-
-    @property
-    def number_given(self) -> bool:
-        """Whether k-means is told how many."""
-        return self.number == "given"
 
     @property
     def name(self) -> str:
@@ -84,18 +79,8 @@ class ContextualMeans(Contextual):
 
     def fit(self, corpus: Corpus | None = None, *, progress: bool = True) -> "ContextualMeans":
         """As `Contextual.fit`."""
-        if self.number not in ("given", "silhouette"):
-            raise ValueError(f"number is {self.number!r}; expected 'given' or 'silhouette'")
+        self._check_number()
         return super().fit(corpus, progress=progress)
-
-    def assign(self, word: str, occurrences: Occurrences, n_senses: int | None = None) -> np.ndarray:
-        """k-means on the vectors of these occurrences, which should be all there are."""
-        points = self.transform(word, occurrences)
-        if not self.number_given:
-            return by_silhouette(points, self.seed)
-        if n_senses is None:
-            raise ValueError("n_senses is missing; expected the number of senses, since number is 'given'")
-        return k_means(points, n_senses, self.seed)
 
 
 class ContextualEmbedding(Contextual):

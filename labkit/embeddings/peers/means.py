@@ -18,15 +18,40 @@ PASSES = 2  # over the text, of the skip-gram
 OCCURRENCES = 300  # of a word in the text, among which senses are looked for
 
 
-class ContextMeans(SenseInducer):
+class VectorClusters(SenseInducer):
+    """k-means on the vectors that `transform` gives; `number` says who knows how many clusters there are.
+
+    It is "given", k-means with the number that `assign` is told, or "silhouette", of 2 to 6 clusters the number whose
+    silhouette is highest, on the first eight principal components.
+    """
+
+    @property
+    def number_given(self) -> bool:
+        """Whether k-means is told how many."""
+        return self.number == "given"
+
+    def _check_number(self) -> None:
+        if self.number not in ("given", "silhouette"):
+            raise ValueError(f"number is {self.number!r}; expected one of 'given', 'silhouette'")
+
+    def assign(self, word: str, occurrences: Occurrences, n_senses: int | None = None) -> np.ndarray:
+        """k-means on the vectors of these occurrences, which should be all there are."""
+        vectors = self.transform(word, occurrences)
+        if not self.number_given:
+            return by_silhouette(vectors, self.seed)
+        if n_senses is None:
+            raise ValueError("n_senses is missing; expected the number of senses, since number is 'given'")
+        return k_means(vectors, n_senses, self.seed)
+
+
+class ContextMeans(VectorClusters):
     """An occurrence is the weighted mean of the skip-gram vectors around it; k-means sorts the occurrences.
 
     Arguments:
         embedding: a `PointEmbedding`. If it is fitted it is used as it is, and `fit` learns nothing: several systems
             can share one. None for one with the settings of `at_scale`.
         weights: "sif", a/(a+f), or "informed", sif · (1 + pmi) / (1 + distance/10): see `Around`.
-        number: "given", k-means with the number that `assign` is told, or "silhouette", of 2 to 6 clusters the
-            number whose silhouette is highest, on the first eight principal components.
+        number: "given" or "silhouette": see `VectorClusters`.
         window: words on each side that are looked at; None for the whole sentence.
         seed: of the skip-gram and of k-means.
 
@@ -39,20 +64,15 @@ class ContextMeans(SenseInducer):
         self._remember(locals())
 
     @property
-    def number_given(self) -> bool:
-        """Whether k-means is told how many."""
-        return self.number == "given"
-
-    @property
     def name(self) -> str:
         """The weights, and where the number comes from."""
         return f"skip-gram, {self.weights}, {'k given' if self.number_given else 'k by silhouette'}"
 
     def fit(self, corpus: Corpus, *, progress: bool = True) -> "ContextMeans":
         """Train the skip-gram, unless it is fitted."""
-        for name, known in (("weights", ("sif", "informed")), ("number", ("given", "silhouette"))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(map(repr, known))}")
+        self._check_number()
+        if self.weights not in ("sif", "informed"):
+            raise ValueError(f"weights is {self.weights!r}; expected one of 'sif', 'informed'")
         embedding = at_scale(corpus, self.seed) if self.embedding is None else self.embedding
         self.embedding_ = embedding if "words_" in vars(embedding) else embedding.fit(corpus, progress=progress)
         self._vectors, self._centres = word_vectors(self.embedding_), {}
@@ -75,15 +95,6 @@ class ContextMeans(SenseInducer):
         if self.weights == "informed":
             weights = weights * (1 + around.information(vocabulary)) * around.nearness()
         return around.means(self._vectors, weights)
-
-    def assign(self, word: str, occurrences: Occurrences, n_senses: int | None = None) -> np.ndarray:
-        """k-means on the vectors of these occurrences, which should be all there are."""
-        vectors = self.transform(word, occurrences)
-        if not self.number_given:
-            return by_silhouette(vectors, self.seed)
-        if n_senses is None:
-            raise ValueError("n_senses is missing; expected the number of senses, since number is 'given'")
-        return k_means(vectors, n_senses, self.seed)
 
     def senses_in_context(self, word: str, occurrences: Occurrences) -> tuple[np.ndarray, np.ndarray]:
         """Centres of clusters of the text's own occurrences, (K, d), and p(i∣c) ∝ 1/‖c − π_i‖, (n, K).
