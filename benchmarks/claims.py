@@ -87,12 +87,14 @@ class Bench:
             self.preset = replace(self.preset, **few)
 
     def rows(self, cell: tuple) -> list[dict]:
-        """Of a cell, from its file or made now."""
+        """Of a cell, from its file or made now; none if it is not there and only finished ones are asked for."""
         claim, *rest = cell
         path = self.options.folder / "cells" / ("-".join(map(str, cell)) + ".json")
         settings = json.loads(json.dumps(self._settings(claim)))
         if path.exists() and (kept := json.loads(path.read_text(encoding="utf-8")))["settings"] == settings:
             return kept["rows"]
+        if self.options.finished:
+            return []
         started, processor = time.perf_counter(), time.process_time()
         if claim == "built-in":
             rows = claim_cells.built_in(self.preset, *rest)
@@ -231,6 +233,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/claims"))
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--markdown", type=Path, help="write the tables there too")
+    parser.add_argument("--finished", action="store_true", help="tables of the cells that are there; make none")
     parser.add_argument("--results", type=Path, help="write means and command there: data/results/claims.json")
     options = parser.parse_args(arguments)
     options.corpus = options.corpus or ["wikinews"]

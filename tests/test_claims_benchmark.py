@@ -48,6 +48,8 @@ def test_cells_that_are_finished_are_kept(bench, made, tmp_path, capsys):
     again = json.loads(run(bench, capsys, tmp_path, *arguments).out)
     assert len(made) == n and again == first
     (tmp_path / "cells" / "built-in-flow-0.01-3.json").unlink()
+    part = json.loads(run(bench, capsys, tmp_path, *arguments, "--finished").out)  # no cell is made
+    assert len(made) == n and len(part["rows"]) == len(first["rows"]) - 1
     run(bench, capsys, tmp_path, *arguments)
     assert made[n:] == [("flow", 0.01, 3)]
     run(bench, capsys, tmp_path, *arguments, "--seeds", "2")  # fewer seeds are those that are there
