@@ -162,7 +162,7 @@ def table_of(rows: list[dict]) -> pd.DataFrame:
     """Means over seeds of all figures and of the ends of their intervals, standard errors over seeds, and `seeds`."""
     table = pd.DataFrame(rows).drop(columns="seed")
     for key in KEYS:
-        table[key] = table[key].fillna("") if key in table else ""
+        table[key] = table[key].astype(object).fillna("") if key in table else ""
     groups = table.groupby(KEYS, sort=False)
     return groups.mean().join(groups.sem().add_suffix("_stderr")).join(groups.size().rename("seeds")).reset_index()
 
