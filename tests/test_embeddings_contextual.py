@@ -172,7 +172,7 @@ def two_views(gold: np.ndarray, noise: float, seed: int) -> tuple[np.ndarray, np
 def test_as_many_groups_as_there_are(sizes, seed):
     gold = np.repeat(np.arange(len(sizes)), sizes)
     first, second = two_views(gold, 0.5, seed)
-    groups, components, scores = compact_and_agreed(np.hstack([first, second]), first, second, seed=seed)
+    groups, scores = compact_and_agreed(np.hstack([first, second]), first, second, seed=seed)
     assert groups.max() + 1 == len(sizes) == max(scores, key=scores.get)
     assert adjusted_rand_score(gold, groups) > 0.95
 
@@ -194,14 +194,14 @@ def test_components_have_the_spread_that_their_power_says(power, seed):
 
 def test_one_cloud_is_one_group(seed):
     first, second = two_views(np.zeros(400, int), 0.5, seed)
-    groups, _, scores = compact_and_agreed(np.hstack([first, second]), first, second, seed=seed)
+    groups, scores = compact_and_agreed(np.hstack([first, second]), first, second, seed=seed)
     assert set(groups) == {0} and max(scores.values()) < 0.19
 
 
 def test_points_that_are_all_alike_are_one_group():
     same = np.ones((30, 5))
-    groups, components, scores = compact_and_agreed(same, same, same)
-    assert groups.tolist() == [0] * 30 and scores == {} and np.isfinite(components.points).all()
+    groups, scores = compact_and_agreed(same, same, same)
+    assert groups.tolist() == [0] * 30 and scores == {} and np.isfinite(Components.of(same).points).all()
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ class ContextualDensity(PlacesDensity):
     def __init__(self, embedding: ContextualEmbedding, word: str, vectors: np.ndarray):
         points, whole = embedding._points(vectors), joined(vectors, "both")
         token, rest = joined(vectors, "last"), unit(vectors[:, PARTS.index("rest")])
-        self.groups, _, self.scores = compact_and_agreed(whole, token, rest, embedding.most, embedding.seed)
+        self.groups, self.scores = compact_and_agreed(whole, token, rest, embedding.most, embedding.seed)
         components, shares = Components.of(points, COMPONENTS), np.eye(self.groups.max() + 1)[self.groups]
         k = min(max(shares.shape[1] - 1, 1), MOST_DIRECTIONS, components.points.shape[1])
         one = shares.shape[1] == 1

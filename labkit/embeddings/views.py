@@ -71,7 +71,7 @@ def views_agree(groups: np.ndarray, first: np.ndarray, second: np.ndarray) -> fl
 
 def compact_and_agreed(
     whole: np.ndarray, first: np.ndarray, second: np.ndarray, most: int = 6, seed: int = 0
-) -> tuple[np.ndarray, Components, dict[int, float]]:
+) -> tuple[np.ndarray, dict[int, float]]:
     """k-means groups of occurrences, as many as make the silhouette × agreement^0.1 highest; then groups within groups.
 
     The silhouette alone is nearly the same for some numbers, between which the agreement decides; the agreement alone
@@ -84,7 +84,7 @@ def compact_and_agreed(
         most: groups to try, from 2.
 
     Returns:
-        The group of each occurrence, (n,); the components of the whole; the score at each number. Where no score comes
+        The group of each occurrence, (n,), and the score at each number. Where no score comes
         to 0.19 all are one group.
     """
     components, plain = Components.of(whole), Components.of(whole, FOR_SILHOUETTE, 0.0).points
@@ -97,14 +97,14 @@ def compact_and_agreed(
         if compact is not None:
             found[number], scores[number] = groups, max(compact, 0.0) * views_agree(groups, *views) ** AGREEMENT_POWER
     if max(scores.values(), default=0.0) < LEAST:
-        return np.zeros(len(whole), dtype=int), components, scores
+        return np.zeros(len(whole), dtype=int), scores
 
     def inside(rows: np.ndarray) -> np.ndarray | None:
         own, own_plain = Components.of(whole[rows]), Components.of(whole[rows], FOR_SILHOUETTE, 0.0).points
         two = KMeans(2, n_init=4, random_state=seed).fit_predict(own.points).astype(int)
         return two if (_silhouette(own_plain, two, seed) or 0.0) >= APART else None
 
-    return divided(found[max(scores, key=scores.get)], inside), components, scores
+    return divided(found[max(scores, key=scores.get)], inside), scores
 
 
 def _silhouette(points: np.ndarray, groups: np.ndarray, seed: int) -> float | None:
