@@ -224,7 +224,9 @@ class OccurrenceEmbedding(SenseInducer):
         self.embedding_.row(word)  # raises
         if len(occurrences) < FEWEST:
             return np.zeros(len(occurrences), dtype=int)
-        density = self.density(word, occurrences)
+        return self._labels(self.density(word, occurrences))
+
+    def _labels(self, density: OccurrenceDensity) -> np.ndarray:
         return density.mode_mass.argmax(1) if self.refined else density.basin_of_occurrences
 
     def transform(self, word: str, occurrences: Occurrences) -> np.ndarray:
@@ -251,10 +253,5 @@ class OccurrenceClusters(OccurrenceEmbedding):
         """For tables."""
         return "places of occurrences, k-means, k by silhouette"
 
-    def assign(self, word: str, occurrences: Occurrences, n_senses: int | None = None) -> np.ndarray:
-        """The cluster of each occurrence; of fewer than 20 occurrences all are one."""
-        self._fitted("embedding_")
-        self.embedding_.row(word)  # raises
-        if len(occurrences) < FEWEST:
-            return np.zeros(len(occurrences), dtype=int)
-        return by_silhouette(self.density(word, occurrences).places.numpy(), self.seed)
+    def _labels(self, density: OccurrenceDensity) -> np.ndarray:
+        return by_silhouette(density.places.numpy(), self.seed)
