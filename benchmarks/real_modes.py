@@ -26,6 +26,7 @@ from labkit.text import Corpus, load_dataset
 from labkit.text.pairs import read_sense_counts
 from labkit.text.sense_sets import read_coarsewsd
 
+THRESHOLDS = (0.12, 0.25, 0.4, 0.6, 1.0)  # nats that a second mode has to fall by
 FEWEST, MOST = 300, 4000  # occurrences of a control word in the text
 
 
@@ -72,6 +73,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """A row a kind of word: shares and means over words and seeds."""
     groups = table.assign(multimodal=table.modes > 1).groupby("kind")
     found = groups[["multimodal", "modes", "separation", "silhouette_clusters"]].mean()
+    for least in THRESHOLDS:
+        found[f"above {least}"] = table.separation.gt(least).groupby(table.kind).mean()
     return found.join(groups.word.nunique().rename("words")).join(groups.seed.nunique().rename("seeds"))
 
 
