@@ -4,6 +4,8 @@ All have the same budget: sequences of `length` characters a–z and space, as m
 cent as many parameters. `bpc` is bits per character on held-out text, each sequence by itself; `bound` says what it is
 (exact, elbo, iw-S with S samples: an importance-weighted bound is lower than an ELBO of the same model, so look before
 comparing), `stderr` its standard error over sequences. `bpc_train` is the same on training text, `gap` the difference.
+`ece` is the calibration of the next character, which the continuous models do not have; `cloze_…` are bits, accuracy
+and calibration of one character that is missing in a shorter piece, which all can be asked for.
 
     minutes   one seed, one corpus size: two CPU cores, a quarter of an hour
     hours     three models' gap between training and held-out text, over three corpus sizes and three seeds
@@ -45,6 +47,7 @@ from labkit.language import (
     TextBatches,
     draws_per_second,
     evaluate,
+    evaluate_cloze,
     sequences,
 )
 from labkit.networks.processes import join, leave, rank_and_count
@@ -55,8 +58,8 @@ from labkit.training import one_thread, pick_device, train
 MODELS = ("affine", "mix-1", "mix-d", "discrete", "stochastic")
 TRANSFORMATIONS = {"affine": Affine, "mix-1": Mix1, "mix-d": MixD}
 HEADINGS = (
-    "model", "bpc", "stderr", "bound", "bpc_train", "gap", "ece", "parameters", "tokens_per_second",
-    "sample_tokens_per_second", "memory_mib", "corpus", "seeds",
+    "model", "bpc", "stderr", "bound", "bpc_train", "gap", "ece", "cloze_bits", "cloze_accuracy", "cloze_ece",
+    "parameters", "tokens_per_second", "sample_tokens_per_second", "memory_mib", "corpus", "seeds",
 )  # fmt: skip
 LONGEST_TEST = 0.1  # share of the stream, at its end, that is kept for tests at most
 
@@ -93,6 +96,8 @@ class Preset:
     train_samples: int = 4  # S of the stochastic model's loss
     samples: int = 16  # S of its bound on held-out text
     test: int = 512  # sequences
+    cloze: int = 2048  # shorter ones, with a gap in each
+    cloze_length: int = 32
     draws: int = 16  # sequences
     precision: str | None = None
 
@@ -100,7 +105,7 @@ class Preset:
 PRESETS = {
     "minutes": Preset(),
     "hours": Preset(
-        models=("discrete", "stochastic", "mix-d"), sizes=(100_000, 1_000_000, 10_000_000), seeds=(0, 1, 2),
+        models=("discrete", "stochastic", "mix-d"), sizes=(100_000, 1_000_000, 10_000_000), seeds=(0, 1, 2), cloze=256,
     ),
     "gpu": Preset(
         length=256, batch=256, steps=30_000, learning_rate=1e-3, width=512, heads=8, blocks=9, dim=8, test=2048,
@@ -108,7 +113,8 @@ PRESETS = {
     ),
     "smoke": Preset(
         corpus="senses", sizes=(20_000,), length=8, batch=4, steps=3, width=8, heads=2, blocks=1, dim=2, test=4,
-        flows={"affine": (1, 1), "mix-1": (1, 1), "mix-d": (1, 1)}, draws=2, samples=2, train_samples=2,
+        flows={"affine": (1, 1), "mix-1": (1, 1), "mix-d": (1, 1)}, draws=2, samples=2, train_samples=2, cloze=4,
+        cloze_length=8,
     ),
 }  # fmt: skip
 
@@ -186,6 +192,8 @@ def measure(model: LanguageModel, text: np.ndarray, held_out: np.ndarray, preset
     test = sequences(held_out, preset.length, count).to(where)
     found = evaluate(model, test, samples, generator)
     known = evaluate(model, sequences(text, preset.length, count), samples, generator)
+    gaps = sequences(held_out, preset.cloze_length, min(preset.cloze, len(held_out) // preset.cloze_length)).to(where)
+    filled = evaluate_cloze(model, gaps, preset.train_samples if samples > 1 else 1, generator)
     drawn, speed = draws_per_second(model, preset.draws, preset.length, generator)
     row = {
         "bpc": found.bpc, "stderr": found.stderr, "bound": found.bound, "samples": samples, "ece": found.ece,
@@ -193,6 +201,7 @@ def measure(model: LanguageModel, text: np.ndarray, held_out: np.ndarray, preset
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "sample_tokens_per_second": speed, "memory_mib": memory_mib(where), "draw": Alphabet().decode(drawn[0]),
     }  # fmt: skip
+    row |= {f"cloze_{name}": value for name, value in filled._asdict().items()}
     if isinstance(model, StochasticLM):
         row |= {f"z_{name}": value for name, value in model.usage(test[:64], generator)._asdict().items()}
         row["bpc_elbo"] = evaluate(model, test[: max(2, count // 4)], 1, generator).bpc

@@ -14,7 +14,7 @@ A cell (system, seed) that is finished is read from its file in --folder, as is 
 settings or another text are made anew. With gensim installed, its words per second stand beside ours.
 
     python benchmarks/senses.py --coarsewsd DIR [--corpus FILE_OR_NAME]... [--preset table] [--systems NAME...]
-                                [--folder runs/senses] [--finished] [--json] [--markdown FILE]
+                                [--folder runs/senses] [--finished] [--untouched WORD...] [--json] [--markdown FILE]
 """
 
 import argparse
@@ -25,12 +25,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
+import senses_paired
 
 from labkit.embeddings import Embedding, PointEmbedding
 from labkit.embeddings.peers import at_scale
 from labkit.evaluate.clusters import METRICS
 from labkit.evaluate.induction import macro_parts, score_inducer, skipped, text_of
-from labkit.evaluate.systems import ALONE, BASELINE, CONTEXTUAL, SYSTEMS, TRIVIAL, left_out, make
+from labkit.evaluate.systems import ALONE, SYSTEMS, left_out, make
 from labkit.text import Corpus
 from labkit.text.occurrences import SenseSet
 from labkit.text.sense_sets import read_coarsewsd
@@ -167,24 +168,8 @@ def table_of(cells: list[dict]) -> pd.DataFrame:
     return means.join(errors.add_suffix("_stderr")).join(groups.words.first()).join(groups.size().rename("seeds"))
 
 
-def ahead(cells: list[dict]) -> pd.DataFrame:
-    """Macro ARI of each system less that of its yardstick with the same seed: mean, standard error, seeds.
-
-    The yardstick is k-means on the skip-gram's context means with the true number given; for contextual systems that on
-    the same vectors of the encoder.
-    """
-    macro = {(cell["system"], cell["seed"]): pd.DataFrame(cell["words"]).T.ari.astype(float).mean() for cell in cells}
-    rows = []
-    for (system, seed), ari in macro.items():
-        yardstick = "contextual-given" if system in CONTEXTUAL else BASELINE
-        if system not in (*TRIVIAL, yardstick) and (yardstick, seed) in macro:
-            rows.append({"system": system, "yardstick": yardstick, "ahead": ari - macro[yardstick, seed]})
-    groups = pd.DataFrame(rows, columns=["system", "yardstick", "ahead"]).groupby(["system", "yardstick"], sort=False)
-    return groups.ahead.agg(["mean", "sem", "size"])
-
-
-def markdown(report: dict, table: pd.DataFrame) -> str:
-    """The table as Markdown, one for each part, the best ARI first."""
+def markdown(report: dict, table: pd.DataFrame, untouched: list[str]) -> str:
+    """The table as Markdown, one for each part, the best ARI first; then pairs of systems, and word by word."""
     titles = {"all": "All words", "balanced": "Words without a rare sense", "rare": "Words with a rare sense"}
     text, lines = report["text"], []
     for part, title in titles.items():
@@ -197,11 +182,7 @@ def markdown(report: dict, table: pd.DataFrame) -> str:
             figures = [_with_error(row, figure) for figure in METRICS]
             lines.append(f"| {name} | {' | '.join(figures)} | {row.seconds:.0f} | {int(row.seeds)} |")
         lines.append("")
-    lines += ["Macro ARI ahead of a yardstick that is told the number, paired over seeds:", ""]
-    for (system, yardstick), row in ahead(report["cells"]).iterrows():
-        error = f" ± {row['sem']:.3f}" if row["size"] > 1 else ""
-        lines.append(f"- {system} before {yardstick}: {row['mean']:+.3f}{error} ({int(row['size'])} seed(s))")
-    lines.append("")
+    lines += [*senses_paired.markdown(report["cells"], untouched), ""]
     lines.append(f"Text: {text['tokens']:,} words of {text['vocabulary']:,} kinds. "
                  + ", ".join(f"{name}: {speed:,.0f} words/s" for name, speed in report["speed"].items()))  # fmt: skip
     lines += [f"Left out: {word}, {reason}." for word, reason in report["skipped"].items()]
@@ -222,6 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--preset", choices=PRESETS, default="minutes")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, help="default: all that can run here")
     parser.add_argument("--folder", type=Path, default=Path("runs/senses"))
+    parser.add_argument("--untouched", nargs="+", default=[], metavar="WORD", help="words to report apart as well")
     parser.add_argument("--finished", action="store_true", help="a table of the cells that are there; make none")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--markdown", type=Path, help="write the table there too")
@@ -232,7 +214,7 @@ def main(arguments: list[str] | None = None) -> None:
     report = run(sense_set, options.corpus, options.preset, systems, options.folder, options.finished)
     report["skipped"] |= {f"system {name}": reason for name, reason in without.items()}
     table = table_of(report["cells"])
-    page = markdown(report, table)
+    page = markdown(report, table, options.untouched)
     if options.markdown:
         options.markdown.write_text(page, encoding="utf-8")
     rows = json.loads(table.reset_index().to_json(orient="records"))

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import math
 import re
 from importlib import import_module
 from pathlib import Path
@@ -255,17 +256,32 @@ def test_the_table_over_seeds(benchmark):
     assert row.seeds == 2 and row.words == 1
 
 
-def test_ahead_is_paired_over_seeds(benchmark):
-    def cell(system, seed, *aris):
-        return {"system": system, "seed": seed, "words": {str(i): {"ari": ari} for i, ari in enumerate(aris)}}
+def cell_of(system, seed, *aris):
+    return {"system": system, "seed": seed, "words": {f"word {i}": {"ari": ari} for i, ari in enumerate(aris)}}
 
-    cells = [cell("skipgram-given", 0, 0.2, 0.4), cell("skipgram-given", 1, 0.6, 0.6), cell("all-in-one", 0, 0, 0),
-             cell("occurrences", 0, 0.5, 0.3), cell("occurrences", 1, 0.9, 0.7), cell("occurrences", 2, 1, 1),
-             cell("contextual", 0, 1, 1)]  # fmt: skip
-    found = benchmark.ahead(cells)
+
+def test_ahead_is_paired_over_seeds(benchmark):
+    cells = [cell_of("skipgram-given", 0, 0.2, 0.4), cell_of("skipgram-given", 1, 0.6, 0.6),
+             cell_of("all-in-one", 0, 0, 0), cell_of("occurrences", 0, 0.5, 0.3), cell_of("occurrences", 1, 0.9, 0.7),
+             cell_of("occurrences", 2, 1, 1), cell_of("contextual", 0, 1, 1)]  # fmt: skip
+    found = benchmark.senses_paired.ahead(cells)
     assert found.index.tolist() == [("occurrences", "skipgram-given")]  # no yardstick of the same seed for the others
     row = found.iloc[0]
     assert row["mean"] == pytest.approx(0.15) and row["sem"] == pytest.approx(0.05) and row["size"] == 2
+    assert math.isnan(row["low"])  # of two words there is no interval
+    alone = benchmark.senses_paired.ahead(cells, ["word 1"]).iloc[0]
+    assert alone["mean"] == pytest.approx(0.0)  # (−.1 + .1) / 2
+
+
+def test_pairs_have_an_interval_over_words_and_a_table_by_word(benchmark):
+    differences = (0.3, 0.1, 0.2)
+    cells = [cell_of("occurrences-places", 0, 0.1, 0.2, 0.3)]
+    cells += [cell_of("occurrences-modes", 0, *(a + d for a, d in zip((0.1, 0.2, 0.3), differences, strict=True)))]
+    row = benchmark.senses_paired.ahead(cells).loc[("occurrences-modes", "occurrences-places")]
+    assert 0.1 <= row.low < row["mean"] < row.high <= 0.3 and row["mean"] == pytest.approx(0.2)
+    page = benchmark.senses_paired.markdown(cells, ["word 0"])
+    assert "| occurrences-modes before occurrences-places | +0.200, 1 seed(s) | [0." in page[2]
+    assert page[2].endswith("| +0.300 |") and page[-1] == "| occurrences-modes | 0.40 | 0.30 | 0.50 |"
 
 
 def test_a_set_by_name_from_a_folder(folder):

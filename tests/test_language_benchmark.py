@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PROMISED = {
     "model", "bpc", "stderr", "bound", "parameters", "tokens_per_second", "sample_tokens_per_second", "samples", "gap",
-    "ece", "memory_mib", "draw",
+    "ece", "memory_mib", "draw", "cloze_bits", "cloze_accuracy", "cloze_ece", "cloze_sequences",
 }  # fmt: skip
 SMOKE = ["--preset", "smoke", "--workers", "1", "--device", "cpu"]
 
@@ -56,6 +59,19 @@ def test_seeds_are_averaged_with_their_spread(module):
     (row,) = module.over_seeds([{**cell, "bpc": 2.0}, {**cell, "bpc": 2.2}])
     assert row["bpc"] == pytest.approx(2.1) and row["seeds"] == 2
     assert row["bpc_stderr_seeds"] == pytest.approx(0.1) and row["gap_stderr_seeds"] == pytest.approx(0)
+
+
+def test_two_processes_of_accelerate_launch_make_the_model_of_one(module, folder, capsys, tmp_path):
+    rows = json.loads(run(module, capsys, folder, "--json"))["rows"]
+    alone = next(row for row in rows if row["model"] == "discrete")
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
+              "--main_process_port", "0"]  # fmt: skip
+    command = [*launch, BENCHMARKS / "language.py", *SMOKE, "--model", "discrete", "--json", "--folder", tmp_path]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (together,) = json.loads(done.stdout)["rows"]  # one report, of the first process
+    assert together["bpc"] == pytest.approx(alone["bpc"], abs=1e-5)
+    assert together["bpc_train"] == pytest.approx(alone["bpc_train"], abs=1e-5)
 
 
 def test_another_corpus_by_its_path(module, folder, capsys, tmp_path):

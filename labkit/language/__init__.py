@@ -9,6 +9,7 @@
 
 from labkit.language.alphabet import LETTERS, Alphabet, TextBatches, sequences
 from labkit.language.base import LanguageModel
+from labkit.language.cloze import Cloze, cloze_log_probs, evaluate_cloze
 from labkit.language.code import GaussianCode
 from labkit.language.discrete import DiscreteLM
 from labkit.language.evaluation import Evaluation, calibration_error, draws_per_second, evaluate
@@ -22,6 +23,7 @@ __all__ = [
     "LETTERS",
     "Affine",
     "Alphabet",
+    "Cloze",
     "DiscreteLM",
     "Evaluation",
     "GaussianCode",
@@ -36,8 +38,10 @@ __all__ = [
     "Usage",
     "Words",
     "calibration_error",
+    "cloze_log_probs",
     "draws_per_second",
     "evaluate",
+    "evaluate_cloze",
     "load_language_model",
     "save_language_model",
     "sequences",

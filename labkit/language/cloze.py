@@ -1,0 +1,96 @@
+"""The missing token: a question that every model of whole sequences can answer, in whichever order it reads."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from labkit.language.base import LanguageModel
+from labkit.language.evaluation import calibration_error
+
+
+class Cloze(NamedTuple):
+    """How well a model fills one gap in each of many sequences.
+
+    Attributes:
+        bits: −log₂ p(x_t∣x_≠t), mean over sequences.
+        accuracy: the share in which the likeliest token is the one that stood there.
+        ece: expected calibration error of that likeliest token (`calibration_error`).
+        sequences: their number. A perfectly calibrated model has an error of the order of √(1/sequences), not of 0.
+    """
+
+    bits: float
+    accuracy: float
+    ece: float
+    sequences: int
+
+
+@torch.no_grad()
+def cloze_log_probs(
+    model: LanguageModel,
+    tokens: Int[Tensor, "batch n"],
+    places: Int[Tensor, "batch"],
+    samples: int = 1,
+    generator: Generator | None = None,
+) -> Float[Tensor, "batch V"]:
+    """log p(x_t = ·∣x_≠t), nats: what stands at one place of each sequence, given all that stands elsewhere.
+
+    By Bayes' rule p(x_t = v∣x_≠t) = p(x with v at t) / Σ_j p(x with j at t), so that V bounds on log p(x) are all that
+    is needed: a continuous model of whole sequences, which has no distribution of the next token, has this one. Where
+    the bounds are not exact it is an estimate. All V are made with the same noise, most of which cancels.
+
+    Arguments:
+        places: t of each sequence, from 0.
+        samples: S of each bound.
+
+    Raises:
+        ValueError: for places outside the sequences, or tokens that do not fit.
+
+    Example:
+        >>> from labkit.language import DiscreteLM
+        >>> model = DiscreteLM(vocabulary_size=5, context=8, width=8, blocks=1, heads=2)
+        >>> log_p = cloze_log_probs(model, torch.zeros(3, 8, dtype=torch.long), torch.tensor([0, 4, 7]))
+        >>> log_p.shape, log_p.exp().sum(-1).allclose(torch.ones(3))
+        (torch.Size([3, 5]), True)
+    """
+    model.check_tokens(tokens)
+    if places.shape != tokens.shape[:1] or ((places < 0) | (places >= tokens.shape[1])).any():
+        raise ValueError(
+            f"expected a place from 0 to {tokens.shape[1] - 1} for each of {len(tokens)} sequences; "
+            f"got places of shape {tuple(places.shape)}: {places.tolist()}"
+        )
+    device, bounds = tokens.device, []
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device if generator else None))
+    for token in range(model.vocabulary_size):
+        noise = Generator(device).manual_seed(seed)
+        bounds.append(model.bound(tokens.scatter(1, places[:, None], token), samples, noise))
+    return torch.stack(bounds, -1).log_softmax(-1)
+
+
+@torch.no_grad()
+def evaluate_cloze(
+    model: LanguageModel,
+    tokens: Int[Tensor, "m n"],
+    samples: int = 1,
+    generator: Generator | None = None,
+    chunk: int = 256,
+) -> Cloze:
+    """One gap in each sequence, at a place of chance: bits, accuracy and calibration, the same question for any model.
+
+    Arguments:
+        tokens: on any device. V bounds are made of each sequence: short ones are cheap, and many make it precise.
+        samples: S of the bounds.
+        chunk: sequences at a time.
+    """
+    tokens = tokens.to(next(model.parameters()).device)
+    where = generator.device if generator else None
+    places = torch.randint(tokens.shape[1], tokens.shape[:1], generator=generator, device=where).to(tokens.device)
+    parts = zip(tokens.split(chunk), places.split(chunk), strict=True)
+    log_p = torch.cat([cloze_log_probs(model, part, place, samples, generator) for part, place in parts])
+    missing = tokens.gather(1, places[:, None])
+    best, likeliest = log_p.max(-1)
+    correct = (likeliest == missing[:, 0]).to(log_p.dtype)
+    bits = -log_p.gather(1, missing).mean().item() / math.log(2)
+    return Cloze(bits, correct.mean().item(), calibration_error(best.exp(), correct), len(tokens))
