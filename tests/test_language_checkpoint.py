@@ -30,9 +30,9 @@ def test_bank_leans_to_the_river_after_river_and_to_money_after_loan(shipped):
     assert lean("· river bank") > lean("· told bank") + 0.1 > lean("· loan bank") + 0.2
 
 
-def test_its_draw_is_used(shipped):
+def test_its_place_is_used(shipped):
     model, words = shipped
     lines = ["· river water bank flood muddy ·", "· loan account bank money branch ·", "· ball bat wings hit cricket ·"]
     tokens = torch.stack([words.encode(line) for line in lines])
     usage = model.usage(tokens, torch.Generator().manual_seed(0))
-    assert usage.kl > 0.02 and usage.nats_shuffled > usage.nats + 0.1
+    assert usage.rate > 2 and usage.nats_shuffled > usage.nats + 0.1

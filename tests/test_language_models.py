@@ -240,6 +240,8 @@ def test_sizes_that_cannot_be():
         DiscreteLM(5, 8, width=9, heads=2)
     with pytest.raises(ValueError, match="expected k >= 0 and samples >= 1; got k=-1"):
         StochasticLM(5, 8, k=-1)
+    with pytest.raises(ValueError, match="expected rate_weight >= 0; got -0.1"):
+        StochasticLM(5, 8, rate_weight=-0.1)
     with pytest.raises(ValueError, match="this model has k=0 stochastic coordinates"):
         StochasticLM(5, 8, k=0, blocks=1, **SIZES).embedding(tokens())
     with pytest.raises(ValueError, match="at least two tokens and a context; got vocabulary_size=1"):

@@ -1,12 +1,14 @@
 """Words as tokens, the density of a word after a text, and language models as folders."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
 
 from labkit.dequantise import TruncatedDequantiser
+from labkit.dequantise.tasks import TokenBatch
 from labkit.folders import CheckpointError
 from labkit.language import (
     Affine,
@@ -105,22 +107,47 @@ def test_bayes_rule_over_z_is_the_predictive_distribution(model):
         model.given_next(text, 5)
 
 
-def test_through_a_bottleneck_a_place_means_the_same_for_a_word_after_every_text(model):
+def test_through_a_bottleneck_a_place_means_the_same_after_every_text(model):
     places = torch.tensor([[0.5, -1.0], [-2.0, 0.3]], dtype=torch.float64)
     free = StochasticLM(5, 8, k=2, blocks=1, **SIZES).double()
     for one, same in ((model, True), (free, False)):
-        here, there = (one.next_given(torch.tensor(text), places) for text in ([0, 3, 1], [2, 1]))
+        here, there = (one.next_given(torch.tensor(text), places) for text in ([0, 3, 1], [2, 4]))
         assert torch.allclose(here, there) == same
-    assert not torch.allclose(here, free.next_given(torch.tensor([0, 3, 2]), places))  # another word
     with pytest.raises(ValueError, match="a bottleneck of k=0 coordinates lets nothing through"):
         StochasticLM(5, 8, k=0, bottleneck=True, blocks=1, **SIZES)
+
+
+def test_behind_a_bottleneck_a_fresh_density_is_narrow_and_speaks_of_the_text():
+    torch.manual_seed(0)
+    fresh = StochasticLM(5, 8, k=2, blocks=1, bottleneck=True, **SIZES)
+    texts = torch.cartesian_prod(torch.arange(5), torch.arange(5))
+    draws = fresh.embedding(texts).sample((2000,), generator=generator())[..., 1, :]  # after the second token
+    assert draws.std(0).mean() == pytest.approx(math.exp(-1), abs=0.02)
+    means = draws.mean(0).reshape(5, 5, 2)
+    assert means.std(0).mean() > 0.05  # over the token before, with the same newest one
+
+
+def test_the_rate_is_a_divergence_and_its_price_comes_in_the_second_half():
+    """Of sequences of one token, before which stands the same start: one Gaussian, whose divergence is known."""
+    torch.manual_seed(0)
+    model = StochasticLM(5, 8, k=2, layers=0, blocks=1, bottleneck=True, rate_weight=0.5, **SIZES).double()
+    tokens = torch.zeros(20_000, 1, dtype=torch.long)
+    rows, h = model._read(tokens[:1])
+    z = model.prior(model.prior_context(h, rows)[0, 0]).sample((20_000,), generator=generator())
+    exact = 0.5 * (z.mean(0).square() + z.var(0) - 1 - z.var(0).log()).sum().item()
+    assert model.usage(tokens, generator()).rate == pytest.approx(exact, rel=0.03)
+    for share, weight in ((0.0, 0.0), (0.5, 0.0), (0.75, 0.25)):
+        loss, nats = model.loss(TokenBatch(tokens), generator(), share)
+        assert (loss - nats).item() == pytest.approx(weight * exact, rel=0.03)
+    free = StochasticLM(5, 8, k=2, blocks=1, **SIZES)
+    assert free.usage(tokens[:9], generator()).rate == pytest.approx(0, abs=1e-6)  # fresh, it is the standard normal
 
 
 # --- folders ------------------------------------------------------------------------------------------------------
 
 MODELS = {
     "discrete": lambda: DiscreteLM(5, 8, blocks=2, **SIZES),
-    "stochastic": lambda: StochasticLM(5, 8, k=1, layers=1, blocks=1, bottleneck=True, **SIZES),
+    "stochastic": lambda: StochasticLM(5, 8, k=1, layers=1, blocks=1, bottleneck=True, rate_weight=0.1, **SIZES),
     "no z": lambda: StochasticLM(5, 8, k=0, blocks=1, **SIZES),
     "affine": lambda: TarFlowLM(5, 8, 2, Affine, (2, 1), patch=2, mixing=False, **SIZES),
     "mix-d": lambda: TarFlowLM(5, 8, 2, MixD, (1,), code=GaussianCode(5, 2, (0.9, 0.1), 0.7), **SIZES),

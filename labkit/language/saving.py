@@ -84,7 +84,7 @@ def _(model: DiscreteLM) -> dict:
 
 @arguments_of.register
 def _(model: StochasticLM) -> dict:
-    own = {name: getattr(model, name) for name in ("k", "samples", "layers", "bottleneck")}
+    own = {name: getattr(model, name) for name in ("k", "samples", "layers", "bottleneck", "rate_weight")}
     return arguments_of(model.trunk) | own
 
 

@@ -15,19 +15,22 @@ from labkit.networks.mlp import ContextMLP
 
 CONTEXT = 32  # width of what the flow is told
 WIDEST = 3.0  # |log standard deviation| of the proposal, relative to the prior
+NARROW = -1.0  # log standard deviation of a fresh density behind a bottleneck
 
 
 class Usage(NamedTuple):
     """How much of z a model uses. One that ignores it has kl = 0 and three equal losses, whatever its bound.
 
     Attributes:
-        kl: KL(q(z_t∣x_≤t+1) ‖ p(z_t∣x_≤t)), nats per token, exactly.
+        kl: KL(q(z_t∣x_≤t+1) ‖ p(z_t∣x_≤t)), nats per token, exactly: what the next token tells of the draw.
+        rate: KL(p(z_t∣x_≤t) ‖ N(0, I)), nats per token: at most so much of what was read is in the place.
         nats: −E log p(x_{t+1}∣z_t, h_t) with z_t ~ q, nats per token.
         nats_shuffled: the same with each z_t taken from another sequence of the batch at the same t.
         nats_prior: the same with z_t ~ p, which has not seen the token.
     """
 
     kl: float
+    rate: float
     nats: float
     nats_shuffled: float
     nats_prior: float
@@ -56,12 +59,16 @@ class StochasticLM(LanguageModel):
         k: stochastic coordinates.
         samples: S in the loss.
         layers: spline layers of the flow; 0 for a Gaussian.
-        bottleneck: p(x_{t+1}∣z_t, x_t), so that what was read before x_t speaks through the density of z_t alone. A
-            place in z then means the same for a word after every text, as in `labkit.embeddings`, and z cannot be
-            ignored; what k coordinates cannot hold is lost. Otherwise the decoder reads h_t too.
+        bottleneck: p(x_{t+1}∣z_t), so that all that was read speaks through the density of z_t alone. A place in z
+            then means the same after every text, and z cannot be ignored; what k coordinates cannot hold is lost.
+            Otherwise the decoder reads h_t too. Fresh, the density is narrow and lies where h_t says, at random: one
+            that begins without h_t teaches the decoder to do without, and few trainings leave that saddle.
+        rate_weight: β. Training minimises −bound + β E KL(p(z_t∣x_t, h_t) ‖ N(0, I)), β rising from 0 in the second
+            half (a variational information bottleneck: Alemi, Fischer, Dillon & Murphy 2017, arXiv 1612.00410, eq. 17).
+            Behind a bottleneck noise only costs, and without this the density shrinks to a point.
 
     Raises:
-        ValueError: for k < 0, no samples, or a bottleneck of no coordinates.
+        ValueError: for k < 0, no samples, a bottleneck of no coordinates, or a negative weight.
 
     Example:
         >>> model = StochasticLM(vocabulary_size=27, context=16, k=2, width=32, blocks=1, heads=2)
@@ -81,19 +88,27 @@ class StochasticLM(LanguageModel):
         blocks: int = 4,
         heads: int = 4,
         bottleneck: bool = False,
+        rate_weight: float = 0.0,
     ):
         super().__init__(vocabulary_size, context)
         if k < 0 or samples < 1:
             raise ValueError(f"expected k >= 0 and samples >= 1; got k={k} and samples={samples}")
         if bottleneck and not k:
             raise ValueError("a bottleneck of k=0 coordinates lets nothing through; expected k >= 1")
-        self.k, self.samples, self.layers, self.bottleneck = k, samples, layers, bottleneck
+        if not rate_weight >= 0:
+            raise ValueError(f"expected rate_weight >= 0; got {rate_weight}")
+        self.k, self.samples, self.layers = k, samples, layers
+        self.bottleneck, self.rate_weight = bottleneck, rate_weight
         self.trunk = DiscreteLM(vocabulary_size, context, width, blocks, heads)
         if k:
             self.to_context = nn.Linear(2 * width, CONTEXT)
             self.prior = neural_spline_flow(k, CONTEXT, layers, hidden=(32,))
             self.proposal = ContextMLP(0, 2 * width, (64,), 2 * k, zero_init=True)
-            self.decoder = ContextMLP(k, width, (64,) if bottleneck else (width,), width)
+            self.decoder = ContextMLP(k, 0, (64,), width) if bottleneck else ContextMLP(k, width, (width,), width)
+        if bottleneck:
+            location_and_scale = self.prior.transform.transforms[-1].conditioner.last
+            nn.init.normal_(location_and_scale.weight[:k])
+            nn.init.constant_(location_and_scale.bias[k:], NARROW)
 
     def prior_context(
         self, h: Float[Tensor, "*batch width"], newest: Float[Tensor, "*batch width"]
@@ -123,7 +138,7 @@ class StochasticLM(LanguageModel):
         """log p(x_{t+1} = ·∣z_t = z, h_t) after one text of t tokens (nats): what follows if the draw falls there."""
         self.check_tokens(text[None])
         rows = self.trunk.rows(text[None])
-        return self.log_probs(z, self.trunk.transformer(rows)[0, -1], rows[0, -1])
+        return self.log_probs(z, self.trunk.transformer(rows)[0, -1])
 
     def given_next(self, text: Int[Tensor, "n"], token: int) -> GridPosterior:
         """p(z_t∣x_≤t+1) ∝ p(z_t∣x_t, h_t) p(x_{t+1} = token∣z_t, h_t): the density moved by the token that follows.
@@ -138,28 +153,34 @@ class StochasticLM(LanguageModel):
         return GridPosterior(self.density(text), lambda z: self.next_given(text, z)[..., token], generator=generator)
 
     def log_probs(
-        self, z: Float[Tensor, "*samples k"], h: Float[Tensor, "*batch width"], newest: Float[Tensor, "*batch width"]
+        self, z: Float[Tensor, "*samples k"], h: Float[Tensor, "*batch width"]
     ) -> Float[Tensor, "*samples V"]:
-        """log p(x_{t+1} = ·∣z_t, h_t), or with a bottleneck ·∣z_t, x_t, of which the row is `newest` (nats)."""
-        seen = newest if self.bottleneck else h
-        return self.trunk.log_probs(seen + self.decoder(z, seen))
+        """log p(x_{t+1} = ·∣z_t, h_t), or with a bottleneck ·∣z_t (nats)."""
+        seen = self.decoder(z) if self.bottleneck else h + self.decoder(z, h)
+        return self.trunk.log_probs(seen)
 
     def bound(
         self, tokens: Int[Tensor, "batch n"], samples: int = 1, generator: Generator | None = None
     ) -> Float[Tensor, "batch"]:
         if self.k == 0:
             return self.trunk.bound(tokens)
-        log_ratio, log_likelihood = self._terms(tokens, samples, generator)
-        return ((log_ratio + log_likelihood).logsumexp(0) - math.log(samples)).sum(-1)
+        self.check_tokens(tokens)
+        return self._bounds(tokens, *self._read(tokens), samples, generator).sum(-1)
 
     def bound_kind(self, samples: int = 1) -> str:
         """ "exact" for k = 0, "elbo" for one sample, else "iw-S"; samples are per token."""
         return "exact" if self.k == 0 else "elbo" if samples == 1 else f"iw-{samples}"
 
     def loss(self, batch, generator: Generator | None, share: float) -> tuple[Tensor, Tensor]:
-        """Minus the bound with S samples, nats per token, twice."""
-        loss = -self.bound(batch.tokens, self.samples, generator).mean() / batch.tokens.shape[-1]
-        return loss, loss.detach()
+        """Minus the bound with S samples, nats per token, with the price of the rate and without."""
+        if self.k == 0:
+            return self.trunk.loss(batch, generator, share)
+        self.check_tokens(batch.tokens)
+        rows, h = self._read(batch.tokens)
+        nats = -self._bounds(batch.tokens, rows, h, self.samples, generator).mean()
+        weight = self.rate_weight * max(0.0, 2 * share - 1)
+        price = weight * self._rate(rows, h, generator) if weight else 0.0
+        return nats + price, nats.detach()
 
     @torch.no_grad()
     def next_log_probs(
@@ -173,8 +194,7 @@ class StochasticLM(LanguageModel):
         context = self.prior_context(h, rows)
         total = None
         for _ in range(samples):  # one by one, so that memory does not grow with S
-            u = torch.empty(*h.shape[:-1], self.k, dtype=h.dtype, device=h.device).normal_(generator=generator)
-            log_p = self.log_probs(self.prior.transform(u, context), h, rows)
+            log_p = self.log_probs(self.prior.transform(self._noise(h, generator), context), h)
             total = log_p if total is None else torch.logaddexp(total, log_p)
         return total - math.log(samples)
 
@@ -194,12 +214,13 @@ class StochasticLM(LanguageModel):
         u = self._propose(tokens, h, 1, generator)[0]
         context = self.prior_context(h, rows)
         z = self.prior.transform(u, context)
-        fresh = self.prior.transform(torch.empty_like(u).normal_(generator=generator), context)
+        fresh = self.prior.transform(self._noise(h[None], generator), context)
 
         def nats(points: Tensor) -> float:
-            return -self.log_probs(points, h, rows).gather(-1, tokens[None, ..., None]).mean().item()
+            return -self.log_probs(points, h).gather(-1, tokens[None, ..., None]).mean().item()
 
-        return Usage(kl.mean().item(), nats(z), nats(z.roll(1, 1)), nats(fresh))
+        rate = self._rate(rows, h, generator).item()
+        return Usage(kl.mean().item(), rate, nats(z), nats(z.roll(1, 1)), nats(fresh))
 
     @torch.no_grad()
     def generate(
@@ -215,9 +236,8 @@ class StochasticLM(LanguageModel):
             return self.trunk.generate(count, length, prompt, generator, cached)
 
         def draw_next(h: Tensor, newest: Tensor) -> Tensor:
-            u = torch.empty(len(h), self.k, dtype=h.dtype, device=h.device).normal_(generator=generator)
-            z = self.prior.transform(u, self.prior_context(h, newest))
-            return draw(self.log_probs(z, h, newest), generator)
+            z = self.prior.transform(self._noise(h, generator), self.prior_context(h, newest))
+            return draw(self.log_probs(z, h), generator)
 
         return read_and_draw(self.trunk, draw_next, count, length, prompt, cached)
 
@@ -226,18 +246,29 @@ class StochasticLM(LanguageModel):
         rows = self.trunk.rows(tokens[:, :-1])
         return rows, self.trunk.transformer(rows).to(rows.dtype)
 
-    def _terms(self, tokens: Tensor, samples: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
-        """log p(z_s)/q(z_s) and log p(x_{t+1}∣z_s, h_t), each (S, batch, n)."""
-        self.check_tokens(tokens)
-        rows, h = self._read(tokens)
+    def _bounds(
+        self, tokens: Tensor, rows: Tensor, h: Tensor, samples: int, generator: Generator | None
+    ) -> Float[Tensor, "batch n"]:
+        """log (1/S) Σ_s p(z_s)/q(z_s) p(x_{t+1}∣z_s, h_t) at each position."""
         u, log_ratio = self._propose(tokens, h, samples, generator)
-        log_p = self.log_probs(self.prior.transform(u, self.prior_context(h, rows)), h, rows)
-        return log_ratio, log_p.gather(-1, tokens[None, ..., None].expand(samples, -1, -1, -1)).squeeze(-1)
+        log_p = self.log_probs(self.prior.transform(u, self.prior_context(h, rows)), h)
+        log_p = log_p.gather(-1, tokens[None, ..., None].expand(samples, -1, -1, -1)).squeeze(-1)
+        return (log_ratio + log_p).logsumexp(0) - math.log(samples)
+
+    def _noise(self, h: Tensor, generator: Generator | None) -> Float[Tensor, "*batch k"]:
+        """u ~ N(0, I), one for each h (*batch, width)."""
+        return torch.empty(*h.shape[:-1], self.k, dtype=h.dtype, device=h.device).normal_(generator=generator)
+
+    def _rate(self, rows: Tensor, h: Tensor, generator: Generator | None) -> Tensor:
+        """KL(p(z_t∣x_t, h_t) ‖ N(0, I)), nats per token, from one draw of each."""
+        u = self._noise(h, generator)
+        z, log_det = self.prior.transform.forward_and_log_det(u, self.prior_context(h, rows))
+        return (0.5 * (z.square() - u.square()).sum(-1) - log_det).mean()
 
     def _propose(self, tokens: Tensor, h: Tensor, samples: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
         """u_s ~ N(m, diag s²) that have seen the next token, and log N(u; 0, I) − log N(u; m, diag s²)."""
         loc, log_scale = self._proposal(tokens, h)
-        noise = torch.empty(samples, *loc.shape, dtype=loc.dtype, device=loc.device).normal_(generator=generator)
+        noise = self._noise(h.expand(samples, *h.shape), generator)
         u = loc + log_scale.exp() * noise
         return u, (0.5 * (noise.square() - u.square()) + log_scale).sum(-1)
 
