@@ -63,7 +63,7 @@ class StochasticLM(LanguageModel):
             then means the same after every text, and z cannot be ignored; what k coordinates cannot hold is lost.
             Otherwise the decoder reads h_t too. Fresh, the density is narrow and lies where h_t says, at random: one
             that begins without h_t teaches the decoder to do without, and few trainings leave that saddle.
-        rate_weight: β. Training minimises −bound + β E KL(p(z_t∣x_t, h_t) ‖ N(0, I)), β rising from 0 in the second
+        rate_weight: γ. Training minimises −bound + γ E KL(p(z_t∣x_t, h_t) ‖ N(0, I)), γ rising from 0 in the second
             half (a variational information bottleneck: Alemi, Fischer, Dillon & Murphy 2017, arXiv 1612.00410, eq. 17).
             Behind a bottleneck noise only costs, and without this the density shrinks to a point.
 
