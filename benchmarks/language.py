@@ -1,20 +1,20 @@
 """Language models on the characters of a text: three continuous ones, a discrete one, one with stochastic embeddings.
 
-All have the same budget: sequences of `length` characters a–z and space, as many training tokens, and within a few per
+All have the same budget: sequences of `length` characters a–z and space, as many training tokens, and within 11 per
 cent as many parameters. `bpc` is bits per character on held-out text, each sequence by itself; `bound` says what it is
 (exact, elbo, iw-S with S samples: an importance-weighted bound is lower than an ELBO of the same model, so look before
 comparing), `stderr` its standard error over sequences. `bpc_train` is the same on training text, `gap` the difference.
 `ece` is the calibration of the next character, which the continuous models do not have; `cloze_…` are bits, accuracy
-and calibration of one character that is missing in a shorter piece, which all can be asked for.
+and calibration of one missing character, which all can be asked for, by bounds of the kind `cloze_bound`.
 
     minutes   one seed, one corpus size: two CPU cores, a quarter of an hour
     hours     three models' gap between training and held-out text, over three corpus sizes and three seeds
     gpu       larger models and longer sequences, bfloat16 products
     smoke     a few steps of tiny models on the built-in corpus, to see that everything runs
 
-A cell (model, corpus size, seed) that is finished is read from its file in --folder; one that was interrupted goes on
-from its checkpoint (its speed is then that of the last part). Under `accelerate launch` or `torchrun` the processes
-train one model together, each on its share of every batch.
+A cell (model, corpus size, seed) of these settings that is finished is read from its file in --folder; one that was
+interrupted goes on from its checkpoint (its speed is then that of the last part). Under `accelerate launch` or
+`torchrun` the processes train one model together, each on its share of every batch.
 
     python benchmarks/language.py --preset minutes [--corpus FILE] [--folder runs/language] [--workers 2] [--json]
 """
@@ -26,24 +26,20 @@ import os
 import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import torch
+from language_presets import MODELS, PRESETS, Preset, build
 
 from labkit.language import (
     LETTERS,
-    Affine,
     Alphabet,
-    DiscreteLM,
-    GaussianCode,
     LanguageModel,
-    Mix1,
-    MixD,
     StochasticLM,
-    TarFlowLM,
     TextBatches,
     draws_per_second,
     evaluate,
@@ -55,73 +51,23 @@ from labkit.text import Corpus, load_corpus
 from labkit.text.download import fetch
 from labkit.training import one_thread, pick_device, train
 
-MODELS = ("affine", "mix-1", "mix-d", "discrete", "stochastic")
-TRANSFORMATIONS = {"affine": Affine, "mix-1": Mix1, "mix-d": MixD}
 HEADINGS = (
     "model", "bpc", "stderr", "bound", "bpc_train", "gap", "ece", "cloze_bits", "cloze_accuracy", "cloze_ece",
-    "parameters", "tokens_per_second", "sample_tokens_per_second", "memory_mib", "corpus", "seeds",
+    "cloze_ece_chance", "cloze_bound", "parameters", "tokens_per_second", "sample_tokens_per_second", "memory_mib",
+    "corpus", "seeds", "bpc_stderr_seeds", "gap_stderr_seeds",
 )  # fmt: skip
 LONGEST_TEST = 0.1  # share of the stream, at its end, that is kept for tests at most
 
 
-@dataclass(frozen=True)
-class Preset:
-    """What is run, and how long. `flows` are the blocks of each flow of the continuous models, from the data on.
-
-    For mixtures the flow next to the data is deep and the others shallow: that flow alone can be the discrete model
-    (the proposition). A Gaussian can be bent only by other flows, so that affine ones are about equally deep.
-    """
-
-    corpus: str = "enwiki2018"
-    models: tuple[str, ...] = MODELS
-    sizes: tuple[int, ...] = (20_000_000,)  # characters of training text
-    seeds: tuple[int, ...] = (0,)
-    length: int = 128
-    batch: int = 16  # at equal tokens, twice the steps on half the batch gave .26 bits on text kept for such choices
-    steps: int = 1600
-    accumulate: int = 1
-    learning_rate: float = 3e-3
-    width: int = 80
-    heads: int = 4
-    blocks: int = 4
-    flows: dict[str, tuple[int, ...]] = field(
-        default_factory=lambda: {"affine": (2, 1, 1), "mix-1": (3, 1), "mix-d": (3, 1)}
-    )
-    # σ at the start and the end of the schedule: broad where a Gaussian has to cover all tokens, narrow for Mix-d
-    sigma: dict[str, tuple[float, float]] = field(
-        default_factory=lambda: {"affine": (1.0, 1.0), "mix-1": (1.0, 0.3), "mix-d": (0.5, 0.15)}
-    )
-    dim: int = 4
-    k: int = 2  # stochastic coordinates
-    train_samples: int = 4  # S of the stochastic model's loss
-    samples: int = 16  # S of its bound on held-out text
-    test: int = 512  # sequences
-    cloze: int = 2048  # shorter ones, with a gap in each
-    cloze_length: int = 32
-    draws: int = 16  # sequences
-    precision: str | None = None
-
-
-PRESETS = {
-    "minutes": Preset(),
-    "hours": Preset(
-        models=("discrete", "stochastic", "mix-d"), sizes=(100_000, 1_000_000, 10_000_000), seeds=(0, 1, 2), cloze=256,
-    ),
-    "gpu": Preset(
-        length=256, batch=256, steps=30_000, learning_rate=1e-3, width=512, heads=8, blocks=9, dim=8, test=2048,
-        flows={"affine": (3, 3, 3), "mix-1": (7, 1, 1), "mix-d": (7, 1, 1)}, draws=64, precision="bfloat16",
-    ),
-    "smoke": Preset(
-        corpus="senses", sizes=(20_000,), length=8, batch=4, steps=3, width=8, heads=2, blocks=1, dim=2, test=4,
-        flows={"affine": (1, 1), "mix-1": (1, 1), "mix-d": (1, 1)}, draws=2, samples=2, train_samples=2, cloze=4,
-        cloze_length=8,
-    ),
-}  # fmt: skip
+def digest(about: object) -> str:
+    """Eight letters that differ where settings differ."""
+    return f"{crc32(json.dumps(about, sort_keys=True, default=str).encode()):08x}"
 
 
 def stream_of(corpus: str, folder: Path) -> Path:
     """The characters of a corpus, by name or path, as a file of ids that is made once."""
-    name = Path(corpus).stem if Path(corpus).is_file() else corpus
+    file = Path(corpus)
+    name = f"{file.stem}-{digest([file.resolve(), file.stat().st_mtime_ns])}" if file.is_file() else corpus
     place = folder / f"characters-{name}.npy"
     if not place.exists():
         if corpus == "senses":
@@ -135,24 +81,11 @@ def stream_of(corpus: str, folder: Path) -> Path:
     return place
 
 
-def build(name: str, preset: Preset) -> LanguageModel:
-    """A fresh model."""
-    sizes = {"width": preset.width, "heads": preset.heads}
-    vocabulary = len(LETTERS)
-    if name == "discrete":
-        return DiscreteLM(vocabulary, preset.length, blocks=preset.blocks, **sizes)
-    if name == "stochastic":
-        return StochasticLM(
-            vocabulary, preset.length, k=preset.k, samples=preset.train_samples, blocks=preset.blocks, **sizes
-        )
-    code = GaussianCode(vocabulary, preset.dim, preset.sigma[name])
-    flows = preset.flows[name]
-    return TarFlowLM(vocabulary, preset.length, preset.dim, TRANSFORMATIONS[name], flows, code=code, **sizes)
-
-
 def run_cell(preset_name: str, model_name: str, size: int, seed: int, device: str, folder: str, corpus: str) -> dict:
     """Train one model and measure it, or read what an earlier run has written."""
-    preset, place = PRESETS[preset_name], Path(folder) / preset_name / f"{model_name}-{size}-{seed}"
+    preset = PRESETS[preset_name]
+    settings = digest([asdict(preset), Path(corpus).name])
+    place = Path(folder) / f"{preset_name}-{settings}" / f"{model_name}-{size}-{seed}"
     result = place.with_suffix(".json")
     if result.exists():
         return json.loads(result.read_text(encoding="utf-8"))
@@ -192,8 +125,7 @@ def measure(model: LanguageModel, text: np.ndarray, held_out: np.ndarray, preset
     test = sequences(held_out, preset.length, count).to(where)
     found = evaluate(model, test, samples, generator)
     known = evaluate(model, sequences(text, preset.length, count), samples, generator)
-    gaps = sequences(held_out, preset.cloze_length, min(preset.cloze, len(held_out) // preset.cloze_length)).to(where)
-    filled = evaluate_cloze(model, gaps, preset.train_samples if samples > 1 else 1, generator)
+    filled = evaluate_cloze(model, test[: preset.gaps], preset.train_samples if samples > 1 else 1, generator)
     drawn, speed = draws_per_second(model, preset.draws, preset.length, generator)
     row = {
         "bpc": found.bpc, "stderr": found.stderr, "bound": found.bound, "samples": samples, "ece": found.ece,
@@ -216,14 +148,17 @@ def memory_mib(device: torch.device) -> float:
 
 
 def over_seeds(cells: list[dict]) -> list[dict]:
-    """One row for each model and corpus size: means, and the standard error of bits between seeds if there are some."""
+    """One row for each model and corpus size: means over seeds, and the standard error of bits between them.
+
+    `stderr`, over sequences, is that of the first seed: all seeds are asked the same text.
+    """
     rows = []
     for key in dict.fromkeys((cell["model"], cell["corpus"]) for cell in cells):
         same = [cell for cell in cells if (cell["model"], cell["corpus"]) == key]
         row = {**same[0], "seeds": len(same)}
-        for name in ("bpc", "bpc_train", "gap", "tokens_per_second", "sample_tokens_per_second", "seconds"):
+        for name in {name for cell in same for name, value in cell.items() if type(value) is float} - {"stderr"}:
             known = [cell[name] for cell in same if cell[name] is not None]
-            row[name] = sum(known) / len(known) if known else None
+            row[name] = sum(known) / len(known)
         if len(same) > 1:  # the same text is asked every time, so that errors over sequences do not average out
             for name in ("bpc", "gap"):
                 spread = sum((cell[name] - row[name]) ** 2 for cell in same) / (len(same) - 1)

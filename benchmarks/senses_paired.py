@@ -13,7 +13,7 @@ ALSO = {"occurrences": ("informed-given",), "occurrences-modes": ("occurrences-p
 
 
 def yardsticks(system: str) -> tuple[str, ...]:
-    """k-means that is told the true number: on the skip-gram's context means, or on vectors of the same encoder."""
+    """k-means with the true number given, on the skip-gram's context means or on the encoder's vectors; and `ALSO`."""
     own = ("contextual-given", "contextual-both-given") if system in CONTEXTUAL else (BASELINE,)
     return tuple(name for name in own + ALSO.get(system, ()) if name != system and system not in TRIVIAL)
 
@@ -46,7 +46,7 @@ def ahead(cells: list[dict], words: list[str] | None = None) -> pd.DataFrame:
             difference = (aris.loc[system] - aris.loc[yardstick]).dropna(how="all")
             if not len(difference):
                 continue  # no seed in common
-            over_seeds, over_words = difference.mean(axis=1), difference.mean()
+            over_seeds, over_words = difference.mean(axis=1), difference.mean().dropna()
             enough = len(over_words) > 2
             low, high = bootstrap_interval(np.mean, over_words.to_numpy())[1:] if enough else (math.nan, math.nan)
             rows.append({"system": system, "yardstick": yardstick, "mean": over_seeds.mean(), "sem": over_seeds.sem(),
@@ -56,14 +56,16 @@ def ahead(cells: list[dict], words: list[str] | None = None) -> pd.DataFrame:
 
 
 def markdown(cells: list[dict], untouched: list[str]) -> list[str]:
-    """Both as Markdown; `untouched` are words that no setting was chosen on, in a column of their own."""
+    """`ahead` and `by_word` as Markdown; `untouched` words, which chose no setting, have a column of their own."""
     columns = ["macro ARI ahead, paired", "over seeds", "over words, 95 %"] + ["untouched words"] * bool(untouched)
     lines = [_row(columns), "|---" * len(columns) + "|"]
     apart = ahead(cells, untouched) if untouched else None
     for pair, row in ahead(cells).iterrows():
         interval = "–" if pd.isna(row.low) else f"[{row.low:.3f}, {row.high:.3f}]"
         figures = [" before ".join(pair), f"{_with_error(row)}, {int(row['size'])} seed(s)", interval]
-        lines.append(_row(figures + ([] if apart is None else [_with_error(apart.loc[pair])])))
+        if apart is not None:
+            figures.append(_with_error(apart.loc[pair]) if pair in apart.index else "–")
+        lines.append(_row(figures))
     table = by_word(cells)
     lines += ["", _row(["ARI, mean of seeds", *table.columns]), "|---" + "|---:" * len(table.columns) + "|"]
     lines += [_row([system, *(f"{ari:.2f}" for ari in row)]) for system, row in table.iterrows()]

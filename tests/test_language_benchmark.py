@@ -13,7 +13,8 @@ import pytest
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PROMISED = {
     "model", "bpc", "stderr", "bound", "parameters", "tokens_per_second", "sample_tokens_per_second", "samples", "gap",
-    "ece", "memory_mib", "draw", "cloze_bits", "cloze_accuracy", "cloze_ece", "cloze_sequences",
+    "ece", "memory_mib", "draw", "cloze_bits", "cloze_accuracy", "cloze_ece", "cloze_ece_chance", "cloze_sequences",
+    "cloze_bound",
 }  # fmt: skip
 SMOKE = ["--preset", "smoke", "--workers", "1", "--device", "cpu"]
 
@@ -54,9 +55,11 @@ def test_finished_cells_are_read_and_not_run_again(module, folder, capsys, monke
 
 
 def test_seeds_are_averaged_with_their_spread(module):
-    cell = {"model": "discrete", "corpus": 10, "gap": 0.1, "bpc_train": 1.9, "tokens_per_second": 1.0,
-            "sample_tokens_per_second": 1.0, "seconds": 1.0}  # fmt: skip
-    (row,) = module.over_seeds([{**cell, "bpc": 2.0}, {**cell, "bpc": 2.2}])
+    cell = {"model": "discrete", "corpus": 10, "gap": 0.1, "stderr": 0.3, "seed": 0, "ece": None}
+    one, other = {"bpc": 2.0, "cloze_bits": 1.0, "speed": None}, {"bpc": 2.2, "cloze_bits": 1.5, "speed": 7.0}
+    (row,) = module.over_seeds([cell | one, cell | other])
+    assert row["cloze_bits"] == pytest.approx(1.25) and row["speed"] == 7.0 and row["ece"] is None
+    assert row["stderr"] == 0.3
     assert row["bpc"] == pytest.approx(2.1) and row["seeds"] == 2
     assert row["bpc_stderr_seeds"] == pytest.approx(0.1) and row["gap_stderr_seeds"] == pytest.approx(0)
 
@@ -76,9 +79,12 @@ def test_two_processes_of_accelerate_launch_make_the_model_of_one(module, folder
 
 def test_another_corpus_by_its_path(module, folder, capsys, tmp_path):
     text = tmp_path / "mine.txt"
-    text.write_text("We sat on the grassy bank of the river.\n" * 40, encoding="utf-8")
-    (row,) = json.loads(run(module, capsys, tmp_path, "--json", "--corpus", str(text), "--model", "discrete"))["rows"]
-    assert row["corpus"] < 40 * 40
+    found = []
+    for line in ("We sat on the grassy bank of the river.\n", "The bank lends money.\n"):  # the same path, a new text
+        text.write_text(line * 40, encoding="utf-8")
+        printed = run(module, capsys, tmp_path, "--json", "--corpus", str(text), "--model", "discrete")
+        found.append(json.loads(printed)["rows"][0])
+    assert found[0]["corpus"] < 40 * 40 and found[1]["bpc"] != found[0]["bpc"]
 
 
 def test_presets_cover_what_is_asked_of_them(module):

@@ -35,4 +35,4 @@ def test_its_place_is_used(shipped):
     lines = ["· river water bank flood muddy ·", "· loan account bank money branch ·", "· ball bat wings hit cricket ·"]
     tokens = torch.stack([words.encode(line) for line in lines])
     usage = model.usage(tokens, torch.Generator().manual_seed(0))
-    assert usage.rate > 2 and usage.nats_shuffled > usage.nats + 0.1
+    assert usage.nats_shuffled > usage.nats_prior + 0.1

@@ -103,6 +103,9 @@ def test_bayes_rule_over_z_is_the_predictive_distribution(model):
     mean = sum(e.exp() * posterior.mean for e, posterior in zip(evidence, posteriors))  # the tower rule
     draws = model.density(text).sample((4000,), generator=generator())
     assert torch.allclose(mean, draws.mean(0), atol=0.1)
+    weights = model.next_given(text, draws)[:, 3].softmax(0)  # Bayes' rule by importance, of one token
+    assert torch.allclose(posteriors[3].mean, weights @ draws, atol=0.1)
+    assert (posteriors[3].mean - posteriors[1].mean).abs().max() > 0.1  # tokens differ in where they pull
     with pytest.raises(ValueError, match="token 5 is outside the vocabulary"):
         model.given_next(text, 5)
 
@@ -113,7 +116,7 @@ def test_through_a_bottleneck_a_place_means_the_same_after_every_text(model):
     for one, same in ((model, True), (free, False)):
         here, there = (one.next_given(torch.tensor(text), places) for text in ([0, 3, 1], [2, 4]))
         assert torch.allclose(here, there) == same
-    with pytest.raises(ValueError, match="a bottleneck of k=0 coordinates lets nothing through"):
+    with pytest.raises(ValueError, match="k=0 coordinates let nothing through; expected k >= 1 for a bottleneck"):
         StochasticLM(5, 8, k=0, bottleneck=True, blocks=1, **SIZES)
 
 

@@ -9,7 +9,7 @@
 
 from labkit.language.alphabet import LETTERS, Alphabet, TextBatches, sequences
 from labkit.language.base import LanguageModel
-from labkit.language.cloze import Cloze, cloze_log_probs, evaluate_cloze
+from labkit.language.cloze import Cloze, chance_error, cloze_log_probs, evaluate_cloze
 from labkit.language.code import GaussianCode
 from labkit.language.discrete import DiscreteLM
 from labkit.language.evaluation import Evaluation, calibration_error, draws_per_second, evaluate
@@ -38,6 +38,7 @@ __all__ = [
     "Usage",
     "Words",
     "calibration_error",
+    "chance_error",
     "cloze_log_probs",
     "draws_per_second",
     "evaluate",

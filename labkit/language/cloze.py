@@ -1,4 +1,4 @@
-"""The missing token: a question that every model of whole sequences can answer, in whichever order it reads."""
+"""The missing token: a question that every model of whole sequences can be asked, in whichever order it reads."""
 
 import math
 from typing import NamedTuple
@@ -14,17 +14,25 @@ from labkit.language.evaluation import calibration_error
 class Cloze(NamedTuple):
     """How well a model fills one gap in each of many sequences.
 
+    Where the bounds are not exact these are figures of the predictor that is made from them, S draws a bound, and
+    neither the model's own nor a limit on them.
+
     Attributes:
         bits: −log₂ p(x_t∣x_≠t), mean over sequences.
         accuracy: the share in which the likeliest token is the one that stood there.
         ece: expected calibration error of that likeliest token (`calibration_error`).
-        sequences: their number. A perfectly calibrated model has an error of the order of √(1/sequences), not of 0.
+        ece_chance: what that error would be on average if the model were right exactly as often as it says: with few
+            sequences it is not near 0, and it depends on how sure the model is.
+        sequences: their number.
+        bound: of what kind the bounds are.
     """
 
     bits: float
     accuracy: float
     ece: float
+    ece_chance: float
     sequences: int
+    bound: str
 
 
 @torch.no_grad()
@@ -37,9 +45,9 @@ def cloze_log_probs(
 ) -> Float[Tensor, "batch V"]:
     """log p(x_t = ·∣x_≠t), nats: what stands at one place of each sequence, given all that stands elsewhere.
 
-    By Bayes' rule p(x_t = v∣x_≠t) = p(x with v at t) / Σ_j p(x with j at t), so that V bounds on log p(x) are all that
-    is needed: a continuous model of whole sequences, which has no distribution of the next token, has this one. Where
-    the bounds are not exact it is an estimate. All V are made with the same noise, most of which cancels.
+    p(x_t = v∣x_≠t) = p(x with v at t) / Σ_j p(x with j at t), so that V bounds on log p(x) are all that is needed: a
+    continuous model of whole sequences, which has no distribution of the next token, has this one. Where the bounds
+    are not exact it is an estimate. All V are made with the same noise, a part of which cancels.
 
     Arguments:
         places: t of each sequence, from 0.
@@ -77,10 +85,11 @@ def evaluate_cloze(
     generator: Generator | None = None,
     chunk: int = 256,
 ) -> Cloze:
-    """One gap in each sequence, at a place of chance: bits, accuracy and calibration, the same question for any model.
+    """One gap in each sequence, at a place of chance: bits, accuracy and calibration.
 
     Arguments:
-        tokens: on any device. V bounds are made of each sequence: short ones are cheap, and many make it precise.
+        tokens: on any device; V bounds are made of each sequence. They should be as long as those of the training:
+            flows that read from the right are not used to meet the end of a text early.
         samples: S of the bounds.
         chunk: sequences at a time.
     """
@@ -93,4 +102,17 @@ def evaluate_cloze(
     best, likeliest = log_p.max(-1)
     correct = (likeliest == missing[:, 0]).to(log_p.dtype)
     bits = -log_p.gather(1, missing).mean().item() / math.log(2)
-    return Cloze(bits, correct.mean().item(), calibration_error(best.exp(), correct), len(tokens))
+    confidence = best.exp()
+    ece, chance = calibration_error(confidence, correct), chance_error(confidence, generator)
+    return Cloze(bits, correct.mean().item(), ece, chance, len(tokens), model.bound_kind(samples))
+
+
+def chance_error(confidence: Float[Tensor, "n"], generator: Generator | None = None, draws: int = 100) -> float:
+    """The calibration error that confidences like these show on average when they are all true.
+
+    Example:
+        >>> chance_error(torch.ones(50)), chance_error(torch.full((50,), 0.5)) > 0.02
+        (0.0, True)
+    """
+    drawn = [calibration_error(confidence, confidence.bernoulli(generator=generator)) for _ in range(draws)]
+    return sum(drawn) / draws

@@ -22,18 +22,21 @@ class Usage(NamedTuple):
     """How much of z a model uses. One that ignores it has kl = 0 and three equal losses, whatever its bound.
 
     Attributes:
-        kl: KL(q(z_t∣x_≤t+1) ‖ p(z_t∣x_≤t)), nats per token, exactly: what the next token tells of the draw.
-        rate: KL(p(z_t∣x_≤t) ‖ N(0, I)), nats per token: at most so much of what was read is in the place.
-        nats: −E log p(x_{t+1}∣z_t, h_t) with z_t ~ q, nats per token.
-        nats_shuffled: the same with each z_t taken from another sequence of the batch at the same t.
-        nats_prior: the same with z_t ~ p, which has not seen the token.
+        kl: KL(q(z_t∣x_≤t+1) ‖ p(z_t∣x_≤t)), nats per token: what the next token tells of z, as far as q has learned
+            it.
+        rate: KL(p(z_t∣x_≤t) ‖ N(0, I)), nats per token. No more of what was read can be in the place: near 0 nothing
+            got through. A large rate proves nothing, for places may lie far out and all together.
+        nats: −E log p(x_{t+1}∣z_t, h_t) with z_t ~ q, which has seen the token, nats per token.
+        nats_prior: the same with z_t ~ p, which has not.
+        nats_shuffled: the same with z_t ~ p after another sequence of the batch, at the same t: above `nats_prior` by
+            what the place tells of the text.
     """
 
     kl: float
     rate: float
     nats: float
-    nats_shuffled: float
     nats_prior: float
+    nats_shuffled: float
 
 
 class StochasticLM(LanguageModel):
@@ -64,11 +67,12 @@ class StochasticLM(LanguageModel):
             Otherwise the decoder reads h_t too. Fresh, the density is narrow and lies where h_t says, at random: one
             that begins without h_t teaches the decoder to do without, and few trainings leave that saddle.
         rate_weight: γ. Training minimises −bound + γ E KL(p(z_t∣x_t, h_t) ‖ N(0, I)), γ rising from 0 in the second
-            half (a variational information bottleneck: Alemi, Fischer, Dillon & Murphy 2017, arXiv 1612.00410, eq. 17).
-            Behind a bottleneck noise only costs, and without this the density shrinks to a point.
+            half: the price of a variational information bottleneck (Alemi, Fischer, Dillon & Murphy 2017, arXiv
+            1612.00410, eq. 17), beside a bound on −log E_p p(x∣z) in place of their E_p[−log p(x∣z)]. Behind a
+            bottleneck the densities of our trainings shrank to points without it.
 
     Raises:
-        ValueError: for k < 0, no samples, a bottleneck of no coordinates, or a negative weight.
+        ValueError: for k < 0, no samples, a bottleneck or a rate of no coordinates, or a negative weight.
 
     Example:
         >>> model = StochasticLM(vocabulary_size=27, context=16, k=2, width=32, blocks=1, heads=2)
@@ -93,10 +97,10 @@ class StochasticLM(LanguageModel):
         super().__init__(vocabulary_size, context)
         if k < 0 or samples < 1:
             raise ValueError(f"expected k >= 0 and samples >= 1; got k={k} and samples={samples}")
-        if bottleneck and not k:
-            raise ValueError("a bottleneck of k=0 coordinates lets nothing through; expected k >= 1")
         if not rate_weight >= 0:
             raise ValueError(f"expected rate_weight >= 0; got {rate_weight}")
+        if not k and (bottleneck or rate_weight):
+            raise ValueError("k=0 coordinates let nothing through; expected k >= 1 for a bottleneck or a rate_weight")
         self.k, self.samples, self.layers = k, samples, layers
         self.bottleneck, self.rate_weight = bottleneck, rate_weight
         self.trunk = DiscreteLM(vocabulary_size, context, width, blocks, heads)
@@ -214,13 +218,13 @@ class StochasticLM(LanguageModel):
         u = self._propose(tokens, h, 1, generator)[0]
         context = self.prior_context(h, rows)
         z = self.prior.transform(u, context)
-        fresh = self.prior.transform(self._noise(h[None], generator), context)
+        unseen = self.prior.transform(self._noise(h[None], generator), context)
 
         def nats(points: Tensor) -> float:
             return -self.log_probs(points, h).gather(-1, tokens[None, ..., None]).mean().item()
 
         rate = self._rate(rows, h, generator).item()
-        return Usage(kl.mean().item(), rate, nats(z), nats(z.roll(1, 1)), nats(fresh))
+        return Usage(kl.mean().item(), rate, nats(z), nats(unseen), nats(unseen.roll(1, 1)))
 
     @torch.no_grad()
     def generate(
