@@ -11,7 +11,7 @@ counts for each of them.
     table     five seeds, at the settings of `python -m labkit evaluate senses`
 
 A cell (system, seed) that is finished is read from its file in --folder, as is the skip-gram of a seed; cells of other
-settings or another text are made anew. With gensim installed, its words per second stand beside ours.
+settings or another text are made anew.
 
     python benchmarks/senses.py --coarsewsd DIR [--corpus FILE_OR_NAME]... [--preset table] [--systems NAME...]
                                 [--folder runs/senses] [--finished] [--untouched WORD...] [--json] [--markdown FILE]
@@ -101,7 +101,7 @@ def run(
             print(f"{name}, seed {seed}: done", flush=True, file=sys.stderr)
     return {"set": sense_set.name, "preset": preset, "text": settings["text"], "skipped": skipped(sense_set, corpus),
             "cells": cells,
-            "speed": speeds(corpus, folder, range(plan.seeds), settings)}  # fmt: skip
+            "words_per_second": speed(corpus, folder, range(plan.seeds), settings)}  # fmt: skip
 
 
 def settings_of(plan: Preset, corpus: Corpus, sense_set: SenseSet) -> tuple[dict, list[str]]:
@@ -129,26 +129,14 @@ def _write(path: Path, content: dict) -> None:
     fresh.replace(path)
 
 
-def speeds(corpus: Corpus, folder: Path, seeds, settings: dict) -> dict[str, float]:
-    """Words of text per second of training, one thread: ours over all passes, and gensim's if it is installed."""
+def speed(corpus: Corpus, folder: Path, seeds, settings: dict) -> float | None:
+    """Words of text per second of the skip-gram's training, over all passes and seeds; None if there is none."""
     notes = [folder / f"skip-gram-{seed}.json" for seed in seeds]
     notes = [json.loads(note.read_text()) for note in notes if _kept(note, settings)]
     if not notes:
-        return {}
-    model = at_scale(corpus)
-    passes = notes[0]["steps"] / model.steps_per_pass(corpus)
-    found = {"labkit": passes * corpus.n_tokens / (sum(note["seconds"] for note in notes) / len(notes))}
-    try:
-        from gensim.models import Word2Vec
-    except ImportError:
-        return found
-    sentences = [corpus.words(i) for i in range(len(corpus))]
-    other = Word2Vec(vector_size=model.vector_dim, window=model.window, sample=model.thin_out, sg=1, workers=1,
-                     min_count=1, seed=0)  # fmt: skip
-    other.build_vocab(sentences)
-    started = time.perf_counter()
-    other.train(sentences, total_examples=len(sentences), epochs=1)
-    return found | {"gensim": corpus.n_tokens / (time.perf_counter() - started)}
+        return None
+    passes = notes[0]["steps"] / at_scale(corpus).steps_per_pass(corpus)
+    return passes * corpus.n_tokens / (sum(note["seconds"] for note in notes) / len(notes))
 
 
 def table_of(cells: list[dict]) -> pd.DataFrame:
@@ -183,8 +171,9 @@ def markdown(report: dict, table: pd.DataFrame, untouched: list[str]) -> str:
             lines.append(f"| {name} | {' | '.join(figures)} | {row.seconds:.0f} | {int(row.seeds)} |")
         lines.append("")
     lines += [*senses_paired.markdown(report["cells"], untouched), ""]
-    lines.append(f"Text: {text['tokens']:,} words of {text['vocabulary']:,} kinds. "
-                 + ", ".join(f"{name}: {speed:,.0f} words/s" for name, speed in report["speed"].items()))  # fmt: skip
+    lines.append(f"Text: {text['tokens']:,} words of {text['vocabulary']:,} kinds."
+                 + (f" The skip-gram reads {report['words_per_second']:,.0f} words a second."
+                    if report["words_per_second"] else ""))  # fmt: skip
     lines += [f"Left out: {word}, {reason}." for word, reason in report["skipped"].items()]
     return "\n".join(lines) + "\n"
 

@@ -138,3 +138,18 @@ def test_a_ratio_is_the_median_over_rounds_of_labkits_time_over_the_others(flows
     by_library = {row["library"]: row for row in rows}
     assert by_library["zuko"]["median_ms"] == 11.0 and by_library["zuko"]["labkit_over_it"] == 0.5
     assert by_library["labkit"]["labkit_over_it"] == 1.0
+
+
+def test_words_a_second_beside_gensims(module, tmp_path, capsys, monkeypatch):
+    skip_gram = module("bench_skipgram")
+    text = tmp_path / "river.txt"
+    text.write_text("We sat on the grassy bank of the river.\n" * 50, encoding="utf-8")
+    monkeypatch.setitem(sys.modules, "gensim", None)
+    with pytest.raises(SystemExit, match="gensim, which is not installed: pip install gensim"):
+        skip_gram.main(["--corpus", str(text)])
+    monkeypatch.setitem(sys.modules, "gensim", object())  # present; what it would do is stood in for
+    monkeypatch.setattr(skip_gram, "gensims", skip_gram.ours)
+    skip_gram.main(["--corpus", str(text), "--rounds", "2", "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["words"] == 450 and all(speed > 0 for speed in printed["words_per_second"].values())
+    assert printed["ratio"]["lower"] <= printed["ratio"]["median"] <= printed["ratio"]["upper"]
