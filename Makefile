@@ -1,10 +1,12 @@
 # From a fresh clone: `make demo`, `make lab`, `make test`. Nothing needs an environment variable, git or a GPU.
-# Another interpreter for a new environment: `make PYTHON=python3.12 test`.
+# Another interpreter for a new environment: `make PYTHON=python3.12 test`. Tests in so many processes: `make JOBS=4 test`.
 
 PYTHON ?= python3
+JOBS ?= 2
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.labkit-installed
+SHARED := -n $(JOBS) --dist loadfile
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
@@ -23,7 +25,7 @@ lab: $(STAMP)  ## open the first notebook in JupyterLab
 test: $(STAMP)  ## everything but the browser: lint, unit tests, doctests, notebooks in smoke mode
 	@$(MAKE) --no-print-directory lint
 	@echo "== unit tests and doctests"
-	@$(PY) -m pytest
+	@$(PY) -m pytest $(SHARED)
 	@$(MAKE) --no-print-directory smoke
 
 lint: $(STAMP)  ## ruff
@@ -31,17 +33,17 @@ lint: $(STAMP)  ## ruff
 	@$(PY) -m ruff check .
 
 unit: $(STAMP)  ## the tests in tests/
-	@$(PY) -m pytest tests
+	@$(PY) -m pytest $(SHARED) tests
 
 doctest: $(STAMP)  ## the examples in the docstrings
-	@$(PY) -m pytest labkit
+	@$(PY) -m pytest $(SHARED) labkit
 
 # The project's pytest options are for tests; a notebook keeps Jupyter's own, and its own warnings.
 smoke: $(STAMP)  ## run every notebook and every solution, with few steps
 	@echo "== notebooks in smoke mode"
 	@notebooks=$$(ls notebooks/*.ipynb notebooks/solutions/*.ipynb 2>/dev/null || true); \
 	if [ -z "$$notebooks" ]; then echo "no notebooks yet"; else \
-	  LABKIT_SMOKE=1 $(PY) -m pytest -o addopts= -W default --nbmake --nbmake-timeout=120 --durations=0 $$notebooks; fi
+	  LABKIT_SMOKE=1 $(PY) -m pytest -o addopts= -W default $(SHARED) --nbmake --nbmake-timeout=120 --durations=0 $$notebooks; fi
 	@for solution in notebooks/solutions/*.py; do \
 	  test -e "$$solution" || continue; \
 	  echo "$$solution"; LABKIT_SMOKE=1 $(PY) "$$solution" > /dev/null || exit 1; done

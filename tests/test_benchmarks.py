@@ -141,7 +141,7 @@ def test_a_ratio_is_the_median_over_rounds_of_labkits_time_over_the_others(flows
 
 
 def test_words_a_second_beside_gensims(module, tmp_path, capsys, monkeypatch):
-    skip_gram = module("bench_skipgram")
+    skip_gram = module("skipgram")
     text = tmp_path / "river.txt"
     text.write_text("We sat on the grassy bank of the river.\n" * 50, encoding="utf-8")
     monkeypatch.setitem(sys.modules, "gensim", None)

@@ -4,7 +4,7 @@ One pass over a corpus in memory, everything included but its reading: in turns 
 width, window and thinning of frequent words. Ours shares 512 negatives among the pairs of a batch, where gensim draws 5
 for each pair. Medians, and the ratio of the same round.
 
-    python benchmarks/bench_skipgram.py [--corpus FILE_OR_NAME] [--rounds 3] [--json]
+    python benchmarks/skipgram.py [--corpus FILE_OR_NAME] [--rounds 3] [--json]
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         import gensim  # noqa: F401
     except ImportError:
-        sys.exit("benchmarks/bench_skipgram.py compares with gensim, which is not installed: pip install gensim")
+        sys.exit("benchmarks/skipgram.py compares with gensim, which is not installed: pip install gensim")
     torch.set_num_threads(1)
     report = measure(text_of([], [options.corpus], min_count=5), options.rounds)
     speed, ratio = report["words_per_second"], report["ratio"]
