@@ -38,12 +38,13 @@ unit: $(STAMP)  ## the tests in tests/
 doctest: $(STAMP)  ## the examples in the docstrings
 	@$(PY) -m pytest $(SHARED) labkit
 
-# The project's pytest options are for tests; a notebook keeps Jupyter's own, and its own warnings.
+# The project's pytest options are for tests; a notebook keeps Jupyter's own, and its own warnings. One at a time: a kernel
+# takes all cores, and two are slower together than one after the other.
 smoke: $(STAMP)  ## run every notebook and every solution, with few steps
 	@echo "== notebooks in smoke mode"
 	@notebooks=$$(ls notebooks/*.ipynb notebooks/solutions/*.ipynb 2>/dev/null || true); \
 	if [ -z "$$notebooks" ]; then echo "no notebooks yet"; else \
-	  LABKIT_SMOKE=1 $(PY) -m pytest -o addopts= -W default $(SHARED) --nbmake --nbmake-timeout=120 --durations=0 $$notebooks; fi
+	  LABKIT_SMOKE=1 $(PY) -m pytest -o addopts= -W default --nbmake --nbmake-timeout=120 --durations=0 $$notebooks; fi
 	@for solution in notebooks/solutions/*.py; do \
 	  test -e "$$solution" || continue; \
 	  echo "$$solution"; LABKIT_SMOKE=1 $(PY) "$$solution" > /dev/null || exit 1; done
