@@ -1,14 +1,13 @@
 """The missing token: a question that every model of whole sequences can be asked, in whichever order it reads."""
 
-import math
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from labkit.language.base import LanguageModel
-from labkit.language.evaluation import calibration_error
+from labkit.language.base import LanguageModel, bits
+from labkit.language.evaluation import calibration_error, likeliest
 
 
 class Cloze(NamedTuple):
@@ -99,12 +98,10 @@ def evaluate_cloze(
     parts = zip(tokens.split(chunk), places.split(chunk), strict=True)
     log_p = torch.cat([cloze_log_probs(model, part, place, samples, generator) for part, place in parts])
     missing = tokens.gather(1, places[:, None])
-    best, likeliest = log_p.max(-1)
-    correct = (likeliest == missing[:, 0]).to(log_p.dtype)
-    bits = -log_p.gather(1, missing).mean().item() / math.log(2)
-    confidence = best.exp()
+    confidence, correct = likeliest(log_p, missing[:, 0])
     ece, chance = calibration_error(confidence, correct), chance_error(confidence, generator)
-    return Cloze(bits, correct.mean().item(), ece, chance, len(tokens), model.bound_kind(samples))
+    surprise = bits(-log_p.gather(1, missing).mean()).item()
+    return Cloze(surprise, correct.mean().item(), ece, chance, len(tokens), model.bound_kind(samples))
 
 
 def chance_error(confidence: Float[Tensor, "n"], generator: Generator | None = None, draws: int = 100) -> float:

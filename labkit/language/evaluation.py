@@ -69,7 +69,7 @@ def evaluate(
         nats.append(-model.bound(part, samples, generator).double() / part.shape[1])
         log_p = model.next_log_probs(part, max(samples, 32), generator)
         if log_p is not None:
-            predicted.append(_confidence(log_p, part))
+            predicted.append(likeliest(log_p, part))
     per_sequence = bits(torch.cat(nats))
     ece = calibration_error(*map(torch.cat, zip(*predicted, strict=True))) if predicted else None
     error = (per_sequence.std() / math.sqrt(len(tokens))).item()
@@ -96,7 +96,10 @@ def calibration_error(confidence: Float[Tensor, "n"], correct: Float[Tensor, "n"
     return total.abs().sum().item() / len(confidence)
 
 
-def _confidence(log_p: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def likeliest(
+    log_p: Float[Tensor, "*batch V"], tokens: Int[Tensor, "*batch"]
+) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
+    """The probability of the likeliest token, and 1 where it is the token: what `calibration_error` takes."""
     best, token = log_p.max(-1)
     return best.exp().flatten(), (token == tokens).flatten().to(log_p.dtype)
 
